@@ -1,0 +1,239 @@
+"""What the benchmarks share: work done in turns, medians with their intervals, bars, and how they are printed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+import wit_llm
+
+ROOT = Path(__file__).parents[1]
+CACHE = ROOT / ".cache"
+BENCH = CACHE / "bench"
+
+PAIRS = 20
+QUICK_PAIRS = 2
+_RESAMPLES = 4000
+_LIBRARIES = ("wasmtime", "openvino-genai", "tokenizers")
+
+Ours = TypeVar("Ours")
+Other = TypeVar("Other")
+
+
+def parser(question: str | None) -> argparse.ArgumentParser:
+    """Options that every benchmark has; the question is its module's docstring."""
+    made = argparse.ArgumentParser(description=question, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--pairs", type=int, help=f"rounds of both sides; default {PAIRS}, the least that passes a bar")
+    made.add_argument("--quick", action="store_true", help=f"{QUICK_PAIRS} pairs, and no bar decides the exit status")
+    made.add_argument("--json", type=Path, metavar="FILE", help="append each row to FILE, a line of JSON")
+    return made
+
+
+def in_turns(
+    ours: Callable[[int], Ours], other: Callable[[int], Other], pairs: int, *, warm_ups: int = 1
+) -> Iterator[tuple[Ours, Other]]:
+    """
+    Do the same work by both, A B B A, so that what slows the machine down slows both; each is told the round's number.
+
+    Pairs of the warm-up are done first and left out; their rounds are negative.
+    """
+    for number in range(-warm_ups, pairs):
+        if number % 2:
+            b = other(number)
+            a = ours(number)
+        else:
+            a = ours(number)
+            b = other(number)
+        if number >= 0:
+            yield a, b
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Where the median lies, with 95 % confidence, by bootstrap with a fixed seed."""
+    drawn = np.random.default_rng(0).choice(np.asarray(values), (_RESAMPLES, len(values)))  # [resample, value]
+    low, high = np.percentile(np.median(drawn, axis=1), (2.5, 97.5))
+    return float(low), float(high)
+
+
+class Of(Enum):
+    """What a bar looks at, pair by pair."""
+
+    OURS = "ours"
+    RATIO = "ratio"
+    DIFFERENCE = "difference"
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a figure has to reach, or must not exceed: its median, and all of the median's interval."""
+
+    of: Of
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def text(self, unit: str) -> str:
+        """The condition."""
+        number = f">= {_short(self.at_least)}" if self.at_least is not None else f"<= {_short(self.at_most or 0)}"
+        return f"{self.of.value} {number}{'' if self.of is Of.RATIO else f' {unit}'}"
+
+    def met_by(self, low: float, high: float) -> bool:
+        """Whether all from ``low`` to ``high`` is on the right side."""
+        return (self.at_least is None or low >= self.at_least) and (self.at_most is None or high <= self.at_most)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    One figure.
+
+    Args:
+        name: What was measured.
+        unit: Of both sides' values.
+        rival: What does the same work without us.
+        pairs: Our value and the rival's.
+        bar: None where the figure is only for information.
+    """
+
+    name: str
+    unit: str
+    rival: str
+    pairs: Sequence[tuple[float, float]]
+    bar: Bar | None = None
+
+    def values(self, of: Of) -> list[float]:
+        """What a bar looks at, a value a pair."""
+        match of:
+            case Of.OURS:
+                return [ours for ours, _ in self.pairs]
+            case Of.RATIO:
+                return [ours / rival for ours, rival in self.pairs]
+            case Of.DIFFERENCE:
+                return [ours - rival for ours, rival in self.pairs]
+
+    def line(self) -> str:
+        """The row as people read it."""
+        ours, rival = zip(*self.pairs, strict=True)
+        sides = f"ours {_spread(ours)}  {self.rival} {_spread(rival)}"
+        return f"{self.name}, {self.unit}: {sides}  ratio {_median(self.values(Of.RATIO))}"
+
+    def verdict(self, bar: Bar) -> tuple[bool, str]:
+        """Whether the bar is passed, and the sentence that says so."""
+        values = self.values(bar.of)
+        passed = bar.met_by(*interval(values))
+        middle = float(np.median(values))
+        doubt = "" if passed or not bar.met_by(middle, middle) else "; the interval is too wide: try more --pairs"
+        figure = f"{_median(values)}{'' if bar.of is Of.RATIO else f' {self.unit}'}"
+        return passed, f"{'PASS' if passed else 'FAIL'}  {self.name}: {bar.text(self.unit)}: {figure}{doubt}"
+
+    def record(self) -> dict[str, object]:
+        """The row as machines read it."""
+        record: dict[str, object] = {"row": self.name, "unit": self.unit, "rival": self.rival, "pairs": len(self.pairs)}
+        for side, values in zip(("ours", "without_us"), zip(*self.pairs, strict=True), strict=True):
+            p10, median, p90 = _percentiles(values)
+            record[side] = {"p10": p10, "median": median, "p90": p90}
+        for of in (Of.RATIO, Of.DIFFERENCE):
+            low, high = interval(self.values(of))
+            record[of.value] = {"low": low, "median": float(np.median(self.values(of))), "high": high}
+        if self.bar is not None:
+            record["bar"] = self.bar.text(self.unit)
+            record["passed"] = self.verdict(self.bar)[0]
+        return record
+
+
+@dataclass(slots=True)
+class Report:
+    """
+    What a benchmark prints.
+
+    Args:
+        question: The module's docstring.
+        arguments: As ``parser`` has read them.
+        sizes: What the work was made of.
+    """
+
+    question: str | None
+    arguments: argparse.Namespace
+    sizes: dict[str, object]
+    _failed: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        print((self.question or "").strip().splitlines()[0])
+        for name, facts in (("machine", machine()), ("versions", versions()), ("sizes", self.sizes)):
+            print(f"{name}: {', '.join(f'{key} {value}' for key, value in facts.items())}")
+        print(
+            f"{self.pairs} pairs in turns, A B B A; median (p10–p90), ratio of ours to the other [95 % interval]", flush=True
+        )
+
+    @property
+    def pairs(self) -> int:
+        """How many to measure."""
+        return int(self.arguments.pairs or (QUICK_PAIRS if self.arguments.quick else PAIRS))
+
+    def add(self, row: Row) -> None:
+        """Print a row and its bar, and append it to the file of ``--json``."""
+        print(row.line())
+        if row.bar is not None:
+            passed, sentence = row.verdict(row.bar)
+            print(sentence)
+            self._failed |= not passed
+        print(end="", flush=True)
+        if self.arguments.json is not None:
+            benchmark = (self.question or "").strip().splitlines()[0]
+            record = {"benchmark": benchmark, **row.record(), "sizes": self.sizes} | machine() | versions()
+            with self.arguments.json.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    def status(self) -> int:
+        """The exit status: 1 where a bar was missed, unless the run was a quick one."""
+        return int(self._failed and not self.arguments.quick)
+
+
+def machine() -> dict[str, object]:
+    """What the figures were taken on."""
+    names = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "cpu": names[0] if names else platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(memory_bytes / 2**30, 1),
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def versions() -> dict[str, object]:
+    """What the figures were taken with."""
+    libraries = {name: version(name) for name in _LIBRARIES}
+    return {"python": platform.python_version(), "wit-llm": wit_llm.__version__, **libraries}
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines()
+
+
+def _percentiles(values: Sequence[float]) -> tuple[float, float, float]:
+    p10, median, p90 = np.percentile(np.asarray(values), (10, 50, 90))
+    return float(p10), float(median), float(p90)
+
+
+def _spread(values: Sequence[float]) -> str:
+    p10, median, p90 = _percentiles(values)
+    return f"{_short(median)} ({_short(p10)}–{_short(p90)})"
+
+
+def _median(values: Sequence[float]) -> str:
+    low, high = interval(values)
+    return f"{_short(float(np.median(values)))} [{_short(low)}, {_short(high)}]"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

@@ -1,0 +1,236 @@
+"""
+What does a prompt through the packaged chat guest cost, against openvino-genai driven directly?
+
+Both get the same token ids and have the same IR, scheduler and number of tokens to make; the end token is ignored. Each
+is a process of its own, because a step of OpenVINO's holds the GIL of its process, and only one of them computes at a
+time. Ours counts from the host's entry into `start`, so that template, tokenizer, door and channel are in it; the other
+counts from the request with ready token ids. Every prompt is new to both, so that no prefix cache helps. Bars: the first
+token's id of a 16-token prompt is there at most 3 ms later, and the decode rate is at least 95 %.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+from measure import BENCH, CACHE, Bar, Of, Report, Row, in_turns, parser
+
+FIRST_TOKEN_BAR = Bar(Of.DIFFERENCE, at_most=3)
+DECODE_BAR = Bar(Of.RATIO, at_least=0.95)
+PROMPT_TOKENS = 16
+REPLY_TOKENS = 128
+QUICK_REPLY_TOKENS = 16
+# A first token is quick to measure, and a difference wants more pairs than a ratio.
+FIRST_TOKEN_ROUNDS = 3
+CACHE_GB = 1
+
+
+class Question(NamedTuple):
+    """A prompt as text and as the token ids that it is with its template, and how many tokens to make."""
+
+    text: str
+    token_ids: list[int]
+    reply_tokens: int
+
+
+class Reply(NamedTuple):
+    """
+    What one side answered.
+
+    Args:
+        tokens: How many were made.
+        first_ms: Until the first token's id was there.
+        total_ms: Until the last one's was.
+        whole_ms: With all that is around it: for ours, a guest's whole life.
+        text: Control tokens left out.
+    """
+
+    tokens: int
+    first_ms: float
+    total_ms: float
+    whole_ms: float
+    text: str
+
+    @property
+    def tokens_per_s(self) -> float:
+        """The rate after the first token."""
+        return (self.tokens - 1) / (self.total_ms - self.first_ms) * 1e3
+
+
+Line = Connection  # of one side's process: questions in, replies out, until none comes
+
+
+def ours(line: Line, folder: Path) -> None:
+    """Answer each question by a run of the packaged guest."""
+    from wit_llm import Grant, Host
+    from wit_llm.cli.packaged import CHAT_GUEST
+
+    grant = Grant("model", folder, backend="openvino", settings={"cache_size_gb": str(CACHE_GB)})
+    with Host([grant], cache_dir=CACHE / "wit-llm") as host:
+        while (question := line.recv()) is not None:
+            began = time.perf_counter()
+            tokens = str(question.reply_tokens)
+            outcome = host.run(
+                CHAT_GUEST, ["--ignore-eos", "--max-output-tokens", tokens, "--stats", "model", question.text]
+            )
+            whole_ms = (time.perf_counter() - began) * 1e3
+            if outcome.exit_code:
+                raise RuntimeError(outcome.stderr.decode())
+            stats = json.loads(outcome.stderr.splitlines()[-1])
+            if stats["prompt_tokens"] != len(question.token_ids):
+                raise RuntimeError(f"a prompt of {len(question.token_ids)} tokens became {stats['prompt_tokens']}")
+            text = outcome.stdout.decode().removesuffix("\n")
+            first_ms, total_ms = stats["first_token_us"] / 1e3, stats["total_us"] / 1e3
+            line.send(Reply(stats["generated_tokens"], first_ms, total_ms, whole_ms, text))
+
+
+def direct(line: Line, folder: Path) -> None:
+    """Answer each question by a request of openvino-genai's, stepped until it is finished."""
+    import openvino as ov
+    import openvino_genai as genai
+    from tokenizers import Tokenizer
+
+    from wit_llm.backends.openvino import Settings
+
+    settings = Settings(cache_size_gb=CACHE_GB)  # what our own backend makes its scheduler from
+    scheduler = genai.SchedulerConfig()
+    scheduler.cache_size = CACHE_GB
+    scheduler.enable_prefix_caching = settings.prefix_caching
+    scheduler.max_num_batched_tokens = settings.max_num_batched_tokens
+    pipeline = genai.ContinuousBatchingPipeline(str(folder), scheduler, "CPU", settings.properties())
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    number = 0
+    while (question := line.recv()) is not None:
+        number += 1
+        config = genai.GenerationConfig()
+        config.max_new_tokens = question.reply_tokens
+        config.ignore_eos = True
+        token_ids: list[int] = []
+        first = 0.0
+        began = time.perf_counter()
+        handle = pipeline.add_request(number, ov.Tensor(np.array([question.token_ids], np.int64)), config)
+        while handle.get_status() == genai.GenerationStatus.RUNNING:
+            pipeline.step()
+            while handle.can_read():
+                for output in handle.read().values():
+                    token_ids += output.generated_ids
+                first = first or time.perf_counter()
+        total_ms = (time.perf_counter() - began) * 1e3
+        line.send(Reply(len(token_ids), (first - began) * 1e3, total_ms, total_ms, tokenizer.decode(token_ids)))
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One way to have questions answered, in a process of its own."""
+
+    process: multiprocessing.context.SpawnProcess
+    line: Line
+
+    @classmethod
+    def start(cls, answer: Callable[[Line, Path], None], folder: Path) -> Self:
+        """A process that answers."""
+        context = multiprocessing.get_context("spawn")
+        here, there = context.Pipe()
+        process = context.Process(target=answer, args=(there, folder), name=answer.__name__, daemon=True)
+        process.start()
+        there.close()  # so that its end is seen here
+        return cls(process, here)
+
+    def ask(self, question: Question) -> Reply:
+        """Wait for the answer."""
+        self.line.send(question)
+        reply: Reply = self.line.recv()
+        if reply.tokens != question.reply_tokens:
+            raise RuntimeError(f"{self.process.name} made {reply.tokens} tokens of {question.reply_tokens}")
+        return reply
+
+    def close(self) -> None:
+        """Let the process end."""
+        self.line.send(None)
+        self.process.join()
+
+
+class Questions:
+    """
+    Prompts of made-up words, each asked once.
+
+    Token ids are those of transformers, so that ours are compared with somebody else's.
+
+    Args:
+        folder: The model's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from random_llama import words
+        from transformers import AutoTokenizer
+
+        self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        self._words = words(5_000, seed=1)
+        self._rng = np.random.default_rng(0)
+        self._asked: dict[tuple[int, int], Question] = {}
+
+    def question(self, number: int, reply_tokens: int) -> Question:
+        """The question of a round; both sides get the same."""
+        if (number, reply_tokens) not in self._asked:
+            self._asked[number, reply_tokens] = self._new(reply_tokens)
+        return self._asked[number, reply_tokens]
+
+    def _new(self, reply_tokens: int) -> Question:
+        while True:
+            text = " ".join(self._rng.choice(self._words, self._rng.integers(1, PROMPT_TOKENS)))
+            messages = [{"role": "user", "content": text}]
+            encoded = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+            if len(encoded["input_ids"]) == PROMPT_TOKENS:
+                return Question(text, encoded["input_ids"], reply_tokens)
+
+
+def _rounds(sides: tuple[Side, Side], questions: Questions, reply_tokens: int, pairs: int) -> list[tuple[Reply, Reply]]:
+    """The same questions to both sides in turns, and the same answers."""
+    left, right = (
+        lambda number, side=side: side.ask(questions.question(number, reply_tokens))  # type: ignore[misc]
+        for side in sides
+    )
+    rounds = list(in_turns(left, right, pairs, warm_ups=2))
+    for a, b in rounds:
+        if a.text != b.text:
+            raise RuntimeError(f"the answers differ: {a.text!r} is ours, {b.text!r} the other")
+    return rounds
+
+
+def main() -> int:
+    """Measure first tokens, then whole replies."""
+    options = parser(__doc__)
+    options.add_argument("--model", type=Path, metavar="FOLDER", help="another IR; default is the 135M shape, made once")
+    arguments = options.parse_args()
+    reply_tokens = QUICK_REPLY_TOKENS if arguments.quick else REPLY_TOKENS
+    folder = arguments.model or _random_model()
+    sizes = {"model": folder.name, "prompt_tokens": PROMPT_TOKENS, "reply_tokens": reply_tokens}
+    report = Report(__doc__, arguments, sizes)
+    questions = Questions(folder)
+    with closing(Side.start(ours, folder)) as left, closing(Side.start(direct, folder)) as right:
+        sides = left, right
+        first = _rounds(sides, questions, 1, report.pairs * FIRST_TOKEN_ROUNDS)
+        report.add(Row("first token's id", "ms", "direct", [(a.first_ms, b.first_ms) for a, b in first], FIRST_TOKEN_BAR))
+        whole = _rounds(sides, questions, reply_tokens, report.pairs)
+        report.add(Row("decode rate", "tokens/s", "direct", [(a.tokens_per_s, b.tokens_per_s) for a, b in whole], DECODE_BAR))
+        report.add(Row("a guest's whole run", "ms", "direct", [(a.whole_ms, b.whole_ms) for a, b in whole]))
+    return report.status()
+
+
+def _random_model() -> Path:
+    from random_llama import make
+
+    return make(BENCH / "random-llama-135m")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

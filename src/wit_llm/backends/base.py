@@ -1,0 +1,135 @@
+"""The seam: what a backend says of itself and what it can be asked, inside a worker process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from wit_llm.tensor import TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wit_llm.errors import NNError
+    from wit_llm.options import Decoding
+    from wit_llm.tensor import Admitted, NamedTensor
+
+
+class Target(Enum):
+    """``wasi:nn/graph.execution-target``, in the order of the WIT."""
+
+    CPU = "cpu"
+    GPU = "gpu"
+    TPU = "tpu"
+
+
+@dataclass(frozen=True, slots=True)
+class TextInfo:
+    """
+    What the door and the sessions have to know of a graph that generates tokens.
+
+    Args:
+        vocab_size: Token ids are 0 to ``vocab_size - 1``.
+        context_window: Tokens the model can hold, prompt and reply together.
+    """
+
+    vocab_size: int
+    context_window: int
+
+
+@dataclass(frozen=True, slots=True)
+class GraphInfo:
+    """
+    What a loaded graph takes and gives.
+
+    Args:
+        inputs: Each tensor that a compute must bring, and no other.
+        outputs: Each tensor that a compute gives, in this order.
+        text: None where the graph takes tensors only.
+        any_tensors: Any names, types and dimensions go, in any number, and ``inputs`` says nothing.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    text: TextInfo | None = None
+    any_tensors: bool = False
+
+
+class End(Enum):
+    """Why an engine gave no more tokens."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """
+    What one step did for one request.
+
+    Args:
+        request: The host's number of the request.
+        token_ids: Newly sampled, in order; with ``End.STOP`` the last one is the stop token.
+        end: None while it goes on.
+    """
+
+    request: int
+    token_ids: tuple[int, ...]
+    end: End | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A request that an engine gave up, alone."""
+
+    request: int
+    error: NNError
+
+
+class Backend(Protocol):
+    """A loaded graph."""
+
+    @property
+    def info(self) -> GraphInfo:
+        """What it takes and gives, known without loading weights that only raw compute needs."""
+
+    def compute(self, admitted: Admitted) -> Sequence[NamedTensor]:
+        """
+        One stateless inference: every output, in the model's order.
+
+        Raises:
+            BackendFailure: The library failed on valid input.
+        """
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """The power to generate tokens, many requests at once; called from one thread, in a loop."""
+
+    @property
+    def slots(self) -> int:
+        """Requests that may be live at once; the loop keeps more than these waiting."""
+
+    def add(self, request: int, admitted: Admitted, decoding: Decoding) -> None:
+        """
+        Take up a request: ``input_ids`` I64 ``[1, tokens]``, ``attention_mask`` I64 ``[1, tokens]``.
+
+        Raises:
+            BackendFailure: The library refused it.
+        """
+
+    def cancel(self, request: int) -> None:
+        """End a request: the next step frees its slot and says so; unknown numbers are ignored."""
+
+    def step(self) -> Sequence[Progress | Lost]:
+        """
+        Advance every live request by about one token; returns at once where none is live.
+
+        Raises:
+            BackendFailure: All live requests are lost; ``reset`` comes next.
+        """
+
+    def reset(self) -> None:
+        """Forget all requests and be as new, after ``step`` raised."""

@@ -1,0 +1,369 @@
+"""OpenVINO: tensors through a compiled model (IR, ONNX), text through GenAI's continuous batching of token ids."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+import numpy as np
+import openvino as ov
+import openvino_genai as genai
+
+from wit_llm.backends.base import End, GraphInfo, Lost, Progress, Target
+from wit_llm.backends.config import ModelConfig, read_config
+from wit_llm.backends.settings import parse
+from wit_llm.errors import BackendFailure, OperatorError, TooLarge, Unsupported
+from wit_llm.tensor import NamedTensor, Tensor, TensorSpec, TensorType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from wit_llm.options import Decoding
+    from wit_llm.tensor import Admitted
+
+_DEVICES = {Target.CPU: "CPU", Target.GPU: "GPU", Target.TPU: "NPU"}
+# FP64 is left out, because OpenVINO computes it in 32 bits and does not say so.
+_ELEMENTS = {
+    TensorType.FP16: ov.Type.f16,
+    TensorType.FP32: ov.Type.f32,
+    TensorType.BF16: ov.Type.bf16,
+    TensorType.U8: ov.Type.u8,
+    TensorType.I32: ov.Type.i32,
+    TensorType.I64: ov.Type.i64,
+}
+_TYPES = {element.get_type_name(): ty for ty, element in _ELEMENTS.items()}
+# Which sequence of a beam search a row of the state belongs to: ours to say, as each compute begins anew.
+_BEAMS = "beam_idx"
+_I32 = np.iinfo(np.int32)
+_LANGUAGE_MODEL = "openvino_model.xml"
+
+_CPU_BLOCK_TOKENS = 32
+_CACHE_BYTES = 1 << 30
+_CACHE_WINDOWS = 16
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """
+    What the operator may choose.
+
+    Args:
+        cache_size_gb: Of the KV cache, once and for all; none is as ``_kv_blocks`` says.
+        prefix_caching: Keep the KV state of tokens that were seen, for prompts that begin with them.
+        max_num_batched_tokens: Tokens of one step, and so how long a cancel may take.
+        max_num_seqs: Requests at once; more than these wait.
+        num_threads: Of the CPU; none is the library's choice.
+        precision: Of the arithmetic; none is the device's own: bf16 where the CPU has it.
+        kv_cache_precision: Of the KV cache; none is the library's choice, u8 on the CPU.
+    """
+
+    cache_size_gb: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    prefix_caching: bool = True
+    max_num_batched_tokens: Annotated[int, msgspec.Meta(ge=1)] = 256
+    max_num_seqs: Annotated[int, msgspec.Meta(ge=1)] = 64
+    num_threads: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    precision: Literal["f32", "f16", "bf16"] | None = None
+    kv_cache_precision: Literal["u8", "f16", "bf16", "f32"] | None = None
+
+    def properties(self) -> dict[str, object]:
+        """The library's names for those that are its own."""
+        named = {
+            "INFERENCE_NUM_THREADS": self.num_threads,
+            "INFERENCE_PRECISION_HINT": self.precision,
+            "KV_CACHE_PRECISION": self.kv_cache_precision,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def load(folder: Path, target: Target, settings: Mapping[str, str]) -> OpenVINO:
+    """
+    Make the graph of a folder ready; an engine for text is built at once, raw compute is compiled at its first use.
+
+    Raises:
+        OperatorError: As ``backends.table`` says.
+        Unsupported: The target is not there, or a tensor has a type that does not come through unharmed.
+    """
+    chosen = parse("openvino", Settings, settings)
+    core = ov.Core()
+    device = _device(core, target)
+    path = _model_file(folder)
+    try:
+        model = core.read_model(path)
+    except RuntimeError as error:
+        raise OperatorError(f"{path} cannot be read by OpenVINO: {_reason(error)}") from error
+    raw = _Raw(core, model, device, chosen.properties())
+    info = GraphInfo(
+        tuple(_spec(name, port) for name, port in raw.inputs.items()),
+        tuple(_spec(name, port) for name, port in raw.outputs.items()),
+    )
+    config = read_config(folder) if path.name == _LANGUAGE_MODEL else None
+    if config is None or not raw.stateful or "input_ids" not in raw.inputs:
+        return OpenVINO(info, raw)
+    return LanguageModel(replace(info, text=config.text_info()), raw, _Recipe(folder, device, chosen, config))
+
+
+def _device(core: ov.Core, target: Target) -> str:
+    there = {name.partition(".")[0] for name in core.available_devices}
+    if _DEVICES[target] not in there:
+        targets = ", ".join(name.value for name, device in _DEVICES.items() if device in there)
+        raise Unsupported(f"backend 'openvino' has no target {target.value} on this machine; it has {targets}")
+    return _DEVICES[target]
+
+
+def _model_file(folder: Path) -> Path:
+    for name in (_LANGUAGE_MODEL, "model.xml"):
+        if (folder / name).is_file():
+            return folder / name
+    onnx = sorted(folder.glob("*.onnx"))
+    if len(onnx) == 1:
+        return onnx[0]
+    if not onnx:
+        raise OperatorError(f"{folder} holds neither {_LANGUAGE_MODEL} nor model.xml nor a file *.onnx")
+    raise OperatorError(f"{folder} holds {len(onnx)} files *.onnx; a graph is a folder with one")
+
+
+def _name(port: ov.Output) -> str:
+    """The model's own name; an output without one is called by what computes it."""
+    if port.get_names():
+        return str(port.get_any_name())
+    node = port.get_node()
+    return str((node.input_value(0).get_node() if node.get_type_name() == "Result" else node).get_friendly_name())
+
+
+def _spec(name: str, port: ov.Output) -> TensorSpec:
+    """What the door has to know; a single value has dimensions ``(1,)``, as wasi-nn has no rank 0."""
+    element = port.get_element_type().get_type_name()
+    if element not in _TYPES:
+        raise Unsupported(
+            f"tensor {name!r} has elements of type {element}; backend 'openvino' takes {', '.join(_TYPES)} "
+            "(f64 not, because OpenVINO computes it in 32 bits)"
+        )
+    dimensions = port.get_partial_shape()
+    if dimensions.rank.is_dynamic:
+        return TensorSpec(name, _TYPES[element], None)
+    sizes = tuple(size.get_length() if size.is_static else None for size in dimensions)
+    return TensorSpec(name, _TYPES[element], sizes or (1,))
+
+
+def _reason(error: Exception, without: str = "Exception from") -> str:
+    """What an exception of the library says: its last line that is not of the chain of source files."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if without not in line), type(error).__name__)
+
+
+@contextlib.contextmanager
+def _failures(action: str) -> Iterator[None]:
+    """The library's exceptions as ours; a guest reads them, so lines with paths stay in the worker's log."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise BackendFailure(f"{action} failed in OpenVINO: {_reason(error, without='/')}") from error
+
+
+class _Raw:
+    """Raw compute, whose weights are loaded at the first use, so that a graph which only prompts pays nothing."""
+
+    def __init__(self, core: ov.Core, model: ov.Model, device: str, properties: dict[str, object]) -> None:
+        self._core = core
+        self._model = model
+        self._device = device
+        self._properties = properties
+        self._request: ov.InferRequest | None = None
+        ports = {_name(port): port for port in model.inputs}
+        self._beams = ports.pop(_BEAMS, None)
+        self.inputs = ports
+        self.outputs = {_name(port): port for port in model.outputs}
+        self.stateful = self._beams is not None
+
+    def compute(self, admitted: Admitted) -> Sequence[NamedTensor]:
+        """One inference that knows nothing of the one before."""
+        if self._request is None:
+            with _failures("compiling for raw compute"):
+                compiled = self._core.compile_model(self._model, self._device, self._properties)
+                self._request = compiled.create_infer_request()
+        request = self._request
+        with _failures("computing"):
+            for named in admitted.tensors:
+                request.set_tensor(self.inputs[named.name], self._lent(named))
+            if self._beams is not None:
+                rows = admitted.tensors[0].tensor.dimensions[0]
+                request.set_tensor(self._beams, ov.Tensor(np.arange(rows, dtype=np.int32)))
+                request.reset_state()
+            request.infer()
+            return [NamedTensor(name, _copied(request.get_tensor(port))) for name, port in self.outputs.items()]
+
+    def _lent(self, named: NamedTensor) -> ov.Tensor:
+        """The guest's bytes, read in place; the caller keeps them until the inference is over."""
+        tensor = named.tensor
+        elements = np.frombuffer(tensor.data, np.uint8)
+        if tensor.ty is TensorType.I64 and elements.size:
+            wide = elements.view(np.int64)
+            if wide.min() < _I32.min or wide.max() > _I32.max:
+                raise Unsupported(f"input {named.name!r} has values beyond 32 bits, which OpenVINO would cut off")
+        rank = self.inputs[named.name].get_partial_shape().rank
+        scalar = rank.is_static and rank.get_length() == 0
+        return ov.Tensor(elements, ov.Shape(() if scalar else tensor.dimensions), _ELEMENTS[tensor.ty])
+
+
+def _copied(output: ov.Tensor) -> Tensor:
+    """Ours to keep: the library writes the next answer over this one."""
+    dimensions = tuple(output.get_shape()) or (1,)
+    return Tensor(dimensions, _TYPES[output.get_element_type().get_type_name()], output.data.tobytes())
+
+
+class OpenVINO:
+    """A graph that takes tensors only."""
+
+    def __init__(self, info: GraphInfo, raw: _Raw) -> None:
+        self.info = info
+        self._raw = raw
+
+    def compute(self, admitted: Admitted) -> Sequence[NamedTensor]:
+        """One inference, as ``Backend`` says."""
+        return self._raw.compute(admitted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """What a pipeline is built from, at first and again after it has failed."""
+
+    folder: Path
+    device: str
+    settings: Settings
+    config: ModelConfig
+
+    def build(self) -> genai.ContinuousBatchingPipeline:
+        """
+        A new pipeline.
+
+        Raises:
+            OperatorError: The library does not take the model or a setting.
+        """
+        scheduler = genai.SchedulerConfig()
+        scheduler.enable_prefix_caching = self.settings.prefix_caching
+        scheduler.max_num_batched_tokens = self.settings.max_num_batched_tokens
+        if self.settings.cache_size_gb is not None:
+            scheduler.cache_size = self.settings.cache_size_gb
+        else:
+            scheduler.num_kv_blocks = self._kv_blocks()
+        try:
+            return genai.ContinuousBatchingPipeline(
+                str(self.folder), scheduler, self.device, self.settings.properties()
+            )
+        except RuntimeError as error:
+            raise OperatorError(f"OpenVINO cannot generate with {self.folder}: {_reason(error)}") from error
+
+    def _kv_blocks(self) -> int:
+        """
+        Blocks of a cache that remembers some conversations; 0 is a cache that grows with what is live.
+
+        A growing cache forgets a conversation as soon as another wants its room. One of fixed size is only touched as
+        it fills, on the CPU, and costs little before; it has to hold a whole window, or a prompt could be refused.
+        """
+        elements = self.config.kv_elements()
+        if self.device != "CPU" or elements is None:
+            return 0
+        window = self.config.text_info().context_window
+        tokens = min(_CACHE_WINDOWS * window, _CACHE_BYTES // (2 * elements))
+        return 0 if tokens <= window else -(-tokens // _CPU_BLOCK_TOKENS)
+
+
+@dataclass(slots=True)
+class _Live:
+    """A request in the pipeline, and how its last token ended it."""
+
+    handle: genai.GenerationHandle
+    cancelled: bool = False
+    reason: genai.GenerationFinishReason = genai.GenerationFinishReason.NONE
+
+    def read(self) -> tuple[int, ...]:
+        """The tokens that are there; a read of none would never return."""
+        token_ids: list[int] = []
+        while self.handle.can_read():
+            for output in self.handle.read().values():
+                token_ids += output.generated_ids
+                self.reason = output.finish_reason
+        return tuple(token_ids)
+
+
+class LanguageModel(OpenVINO):
+    """A graph that generates, too: one pipeline, fed with token ids, a request for each reply."""
+
+    def __init__(self, info: GraphInfo, raw: _Raw, recipe: _Recipe) -> None:
+        super().__init__(info, raw)
+        self._recipe = recipe
+        self._pipeline = recipe.build()
+        self._live: dict[int, _Live] = {}
+        self.slots = recipe.settings.max_num_seqs
+
+    def add(self, request: int, admitted: Admitted, decoding: Decoding) -> None:
+        """Take up a request, as ``Generator`` says; its number must never have been used."""
+        input_ids = np.frombuffer(admitted["input_ids"].data, np.int64)  # [tokens]
+        with _failures("taking up a request"):
+            handle = self._pipeline.add_request(request, ov.Tensor(input_ids[np.newaxis]), _generation_config(decoding))
+        self._live[request] = _Live(handle)
+
+    def cancel(self, request: int) -> None:
+        """End a request, as ``Generator`` says."""
+        if live := self._live.get(request):
+            live.cancelled = True
+            live.handle.cancel()
+
+    def step(self) -> Sequence[Progress | Lost]:
+        """One step of the pipeline, which holds the GIL meanwhile."""
+        with _failures("generating"):
+            self._pipeline.step()
+            steps = [self._look(request, live) for request, live in self._live.items()]
+        for one in steps:
+            if isinstance(one, Lost) or one.end is not None:
+                del self._live[one.request]
+        return [one for one in steps if isinstance(one, Lost) or one.token_ids or one.end is not None]
+
+    def _look(self, request: int, live: _Live) -> Progress | Lost:
+        token_ids = live.read()
+        status = live.handle.get_status()
+        if status == genai.GenerationStatus.RUNNING:
+            return Progress(request, token_ids)
+        if status == genai.GenerationStatus.FINISHED:
+            stopped = live.reason == genai.GenerationFinishReason.STOP
+            return Progress(request, token_ids, End.STOP if stopped else End.LENGTH)
+        if live.cancelled:  # the status is IGNORED once the slot is free
+            return Progress(request, token_ids, End.CANCELLED)
+        return Lost(request, TooLarge("the prompt and its reply do not fit into the KV cache of the graph"))
+
+    def reset(self) -> None:
+        """Build the pipeline anew, as it is broken for good once a step has raised."""
+        self._live.clear()
+        self._pipeline = self._recipe.build()
+
+
+def _generation_config(decoding: Decoding) -> genai.GenerationConfig:
+    """The request in the library's words, with nothing left to the model's own defaults."""
+    config = genai.GenerationConfig()
+    config.max_new_tokens = decoding.max_new_tokens
+    if decoding.stop_token_ids:
+        # Named, because the library would put the model's own in the place of one that is not.
+        config.eos_token_id = decoding.stop_token_ids[0]
+        config.stop_token_ids = set(decoding.stop_token_ids)
+    else:
+        config.ignore_eos = True
+    sampler = decoding.sampler
+    config.repetition_penalty = _or(sampler.repetition_penalty, 1.0)
+    config.presence_penalty = _or(sampler.presence_penalty, 0.0)
+    config.frequency_penalty = _or(sampler.frequency_penalty, 0.0)
+    # The library refuses min-p 1, which leaves the likeliest token only.
+    config.do_sample = sampler.temperature != 0 and sampler.min_p != 1
+    if config.do_sample:
+        config.temperature = _or(sampler.temperature, 1.0)
+        config.top_p = _or(sampler.top_p, 1.0)
+        config.min_p = _or(sampler.min_p, 0.0)
+        if sampler.top_k is not None:
+            config.top_k = sampler.top_k
+        config.rng_seed = decoding.seed
+    return config
+
+
+def _or(value: float | None, neutral: float) -> float:
+    return neutral if value is None else value

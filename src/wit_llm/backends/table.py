@@ -1,0 +1,102 @@
+"""Which backends there are, and which of them a folder on disk is for."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+from wit_llm.errors import OperatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from wit_llm.backends.base import Backend, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    A backend that can be asked for by name.
+
+    Args:
+        module: Where its ``load`` is.
+        in_host: It runs inside the host, not in a worker.
+    """
+
+    module: str
+    in_host: bool = False
+
+
+BACKENDS = {
+    "openvino": Entry("wit_llm.backends.openvino"),
+    "pytorch": Entry("wit_llm.backends.pytorch"),
+    "echo": Entry("wit_llm.backends.echo", in_host=True),
+    "echo-worker": Entry("wit_llm.backends.echo"),
+}
+
+
+class _Module(Protocol):
+    """What each file of a backend offers."""
+
+    def load(self, folder: Path, target: Target, settings: Mapping[str, str]) -> Backend:
+        """
+        Make the graph of a folder ready.
+
+        Raises:
+            OperatorError: The folder, the target or a setting is not right; says what was found and the way out.
+        """
+
+
+def entry(backend: str) -> Entry:
+    """
+    The backend of that name.
+
+    Raises:
+        OperatorError: There is none; lists those that are.
+    """
+    try:
+        return BACKENDS[backend]
+    except KeyError:
+        raise OperatorError(f"no backend {backend!r}; there are: {', '.join(BACKENDS)}") from None
+
+
+def open_graph(backend: str, folder: Path, target: Target, settings: Mapping[str, str]) -> Backend:
+    """
+    Import a backend and load a folder with it.
+
+    Raises:
+        OperatorError: As its ``load`` says, or a package that it needs is not installed.
+    """
+    name = entry(backend).module
+    try:
+        module = cast("_Module", importlib.import_module(name))
+    except ModuleNotFoundError as error:
+        raise OperatorError(
+            f"backend {backend!r} needs the package {error.name!r}, which is not installed; see `wit-llm doctor`"
+        ) from error
+    return module.load(folder, target, settings)
+
+
+def detect(folder: Path) -> str:
+    """
+    The backend for what a folder holds, by the names of its files.
+
+    Raises:
+        OperatorError: There is no folder, or nothing in it that a backend takes.
+    """
+    if not folder.is_dir():
+        found = "is a file" if folder.exists() else "does not exist"
+        raise OperatorError(f"a graph is a folder; {folder} {found}")
+    names = {path.name for path in folder.iterdir()}
+    suffixes = {name.rpartition(".")[2] for name in names if "." in name}
+    if names & {"openvino_model.xml", "model.xml"} or "onnx" in suffixes:
+        return "openvino"
+    if ("config.json" in names and "safetensors" in suffixes) or "pt2" in suffixes:
+        return "pytorch"
+    found = ", ".join(sorted(names)[:8]) or "nothing"
+    raise OperatorError(
+        f"no graph in {folder}: it holds {found}; wanted is an OpenVINO IR (openvino_model.xml or model.xml), *.onnx, "
+        "a transformers folder (config.json and *.safetensors) or *.pt2; `backend = ...` names a backend outright"
+    )

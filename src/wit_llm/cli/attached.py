@@ -1,0 +1,90 @@
+"""A guest on this process's own standard streams, and Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from concurrent.futures import Future
+from dataclasses import replace
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import click
+
+from wit_llm.cli.warnings import warnings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from wit_llm.host import Running
+    from wit_llm.registry import Grant
+
+INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
+
+
+def run_attached(  # noqa: PLR0913 -- what a process has
+    component: Path,
+    args: Sequence[str],
+    *,
+    graphs: Iterable[Grant],
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    dirs: Mapping[str, Path] | None = None,
+    deadline_s: float | None = None,
+    prompted: bool = False,
+) -> int:
+    """
+    Run a component to its end; Ctrl-C stops its live replies, and the component where none is live.
+
+    Args:
+        component: Its file.
+        args: Its arguments, without its own name.
+        graphs: What it may load.
+        stdin: What it reads; none is this process's own.
+        env: All of its environment.
+        dirs: Folders by the path that the guest sees.
+        deadline_s: Seconds until it is ended.
+        prompted: The graphs are for prompts: what is wrong with them is raised here, before the guest starts.
+
+    Returns:
+        Its exit status; 130 where Ctrl-C ended it.
+
+    Raises:
+        OperatorError: It is no component, or wants what is not offered, or a graph cannot be granted.
+        GuestTrapped: It trapped, or its time was over.
+        NNError: A graph that was to be prompted cannot be.
+    """
+    from wit_llm.host import Host
+    from wit_llm.limits import Limits
+
+    with Host(graphs, limits=replace(Limits(), deadline_s=deadline_s), sink=warnings(of_loading=not prompted)) as host:
+        for grant in host.registry.grants if prompted else ():
+            _ = host.registry.load(grant.name).model
+        return _follow(host.start(component, args, stdin=stdin, env=env, dirs=dirs))
+
+
+def _follow(guest: Running) -> int:
+    """Wait for the end of a guest, or for a Ctrl-C that finds no reply to stop."""
+    # a Ctrl-C puts nothing, an end its outcome; a signal's handler may put while this very thread gets
+    news: SimpleQueue[Future[int] | None] = SimpleQueue()
+
+    def watch() -> None:
+        outcome: Future[int] = Future()
+        try:
+            outcome.set_result(guest.wait() or 0)
+        except BaseException as exc:  # noqa: BLE001 -- raised again where it is asked for
+            outcome.set_exception(exc)
+        news.put(outcome)
+
+    before = signal.signal(signal.SIGINT, lambda _signal, _frame: news.put(None))
+    try:
+        Thread(target=watch, daemon=True).start()
+        while (outcome := news.get()) is None:
+            if not guest.interrupt():
+                click.echo(nl=sys.stderr.isatty(), err=True)  # a shell's prompt begins on a line of its own
+                return INTERRUPTED
+        return outcome.result()
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,185 @@
+"""
+The door: the one way for tensors, a guest's own or a prompt's, to reach a backend.
+
+``Graph.admit`` looks at names, types, dimensions, byte counts, token ids and limits, and is the only code that makes an
+``Admitted``; an engine takes nothing else.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+
+from wit_llm.backends.base import GraphInfo
+from wit_llm.errors import InvalidArgument, TooLarge, Unsupported
+from wit_llm.events import Sink, TensorsAdmitted
+from wit_llm.limits import Limits
+from wit_llm.options import Decoding
+from wit_llm.tensor import Admitted, NamedTensor, Tensor, TensorSpec, TensorType
+from wit_llm.worker.client import Engine, Request
+from wit_llm.worker.line import Listener
+
+MAX_ELEMENTS = 2**31 - 1
+
+
+class Graph:
+    """
+    A loaded graph.
+
+    Args:
+        name: As granted; used in messages.
+        engine: What computes.
+        limits: Of tensors; the same for all guests.
+        sink: Told of every admission.
+    """
+
+    def __init__(self, name: str, engine: Engine, limits: Limits, sink: Sink) -> None:
+        self.name = name
+        self._engine = engine
+        self._limits = limits
+        self._sink = sink
+
+    @property
+    def info(self) -> GraphInfo:
+        """What it takes and gives."""
+        return self._engine.info
+
+    def context(self) -> ExecutionContext:
+        """A place to compute; keeps nothing between computes."""
+        return ExecutionContext(self)
+
+    def compute(self, tensors: Sequence[NamedTensor], timeout_s: float | None = None) -> tuple[NamedTensor, ...]:
+        """
+        One inference.
+
+        Raises:
+            NNError: As ``admit`` and the backend say.
+        """
+        outputs = self._engine.compute(self.admit(tensors), timeout_s)
+        held = sum(o.tensor.data_bytes for o in outputs)
+        if held > self._limits.tensor_bytes:
+            raise TooLarge(f"graph '{self.name}' gave {held} bytes; at most {self._limits.tensor_bytes} go to a guest")
+        return outputs
+
+    def prompt_tensors(self, token_ids: Sequence[int]) -> tuple[NamedTensor, ...]:
+        """
+        The named tensors that a prompt becomes.
+
+        They are what the graph declares of ``input_ids``, ``attention_mask`` and ``position_ids``, I64 ``[1, tokens]``.
+
+        Raises:
+            Unsupported: The graph declares an input that a prompt cannot fill.
+        """
+        count = len(token_ids)
+        rows: dict[str, Callable[[], array[int]]] = {
+            "input_ids": lambda: array("q", token_ids),
+            "attention_mask": lambda: array("q", [1]) * count,
+            "position_ids": lambda: array("q", range(count)),
+        }
+        names = [spec.name for spec in self.info.inputs] or ["input_ids", "attention_mask"]
+        unknown = [name for name in names if name not in rows]
+        if unknown:
+            raise Unsupported(f"graph '{self.name}' wants {unknown}; a prompt becomes {list(rows)}")
+        return tuple(
+            NamedTensor(name, Tensor((1, count), TensorType.I64, memoryview(rows[name]()).cast("B"))) for name in names
+        )
+
+    def generate(self, tensors: Sequence[NamedTensor], decoding: Decoding, listener: Listener) -> Request:
+        """
+        Begin to generate; tokens come to the listener.
+
+        Raises:
+            NNError: As ``admit`` says, or the worker is gone.
+        """
+        return self._engine.generate(self.admit(tensors), decoding, listener)
+
+    # ------------------------------------------------------------ the lock
+
+    def admit(self, tensors: Sequence[NamedTensor]) -> Admitted:
+        """
+        Compare named tensors with what the graph declares, all of it, before anything native sees a byte.
+
+        Returns:
+            The tensors under the model's own names, in its order.
+
+        Raises:
+            InvalidArgument: A name that is unknown, missing or there twice; another type, rank or size than declared;
+                bytes that disagree with the dimensions; a token id that the model does not have.
+            TooLarge: Over a limit.
+        """
+        if len(tensors) > self._limits.tensors:
+            raise InvalidArgument(f"{len(tensors)} inputs for graph '{self.name}'; at most {self._limits.tensors} go")
+        given: dict[str, Tensor] = {}
+        for named in tensors:
+            name = self._own_name(named.name)
+            if name in given:
+                raise InvalidArgument(f"input {name!r} of graph '{self.name}' is there twice")
+            given[name] = named.tensor
+        if self.info.any_tensors:
+            ordered = tuple(NamedTensor(name, tensor) for name, tensor in given.items())
+        else:
+            missing = [spec.name for spec in self.info.inputs if spec.name not in given]
+            if missing:
+                raise InvalidArgument(f"graph '{self.name}' wants input {missing[0]!r}; given: {list(given) or 'none'}")
+            ordered = tuple(NamedTensor(spec.name, given[spec.name]) for spec in self.info.inputs)
+        specs = {spec.name: spec for spec in self.info.inputs}
+        for named in ordered:
+            self._check(named, specs.get(named.name))
+        self._sink(TensorsAdmitted(self.name, tuple((n.name, n.tensor.dimensions) for n in ordered)))
+        return Admitted(ordered)
+
+    def _own_name(self, name: str) -> str:
+        """The model's own name; published guests call the first input "0" where the model has no such name."""
+        names = [spec.name for spec in self.info.inputs]
+        if not name:
+            raise InvalidArgument(f"an input of graph '{self.name}' has an empty name; it takes {names}")
+        if self.info.any_tensors or name in names:
+            return name
+        if name == "0" and names:
+            return names[0]
+        raise InvalidArgument(f"graph '{self.name}' has no input {name[:80]!r}; it takes {names}")
+
+    def _check(self, named: NamedTensor, spec: TensorSpec | None) -> None:
+        tensor, where = named.tensor, f"input {named.name!r} of graph '{self.name}'"
+        if len(tensor.dimensions) > self._limits.rank:
+            raise InvalidArgument(f"{where} has {len(tensor.dimensions)} dimensions; at most {self._limits.rank} go in")
+        if spec is not None and (tensor.ty is not spec.ty or not spec.takes(tensor.dimensions)):
+            raise InvalidArgument(f"{where} wants {spec}, got {tensor}")
+        try:
+            tensor.check()
+        except InvalidArgument as exc:
+            raise InvalidArgument(f"{where}: {exc}") from exc
+        if tensor.elements > MAX_ELEMENTS:
+            raise TooLarge(f"{where} has {tensor.elements} elements; at most {MAX_ELEMENTS} go in")
+        if tensor.data_bytes > self._limits.tensor_bytes:
+            raise TooLarge(f"{where} has {tensor.data_bytes} bytes; at most {self._limits.tensor_bytes} go in")
+        if self.info.text is not None and named.name == "input_ids" and tensor.data_bytes:
+            self._check_token_ids(tensor, where)
+
+    def _check_token_ids(self, tensor: Tensor, where: str) -> None:
+        text = self.info.text
+        if text is None or tensor.ty is not TensorType.I64:
+            return
+        token_ids = memoryview(tensor.data).cast("B").cast("q")
+        low, high = min(token_ids), max(token_ids)
+        if low < 0 or high >= text.vocab_size:
+            wrong = low if low < 0 else high
+            raise InvalidArgument(f"{where} has token {wrong}; the model has 0 to {text.vocab_size - 1}")
+        if tensor.dimensions[-1] > text.context_window:
+            raise InvalidArgument(f"{where} has {tensor.dimensions[-1]} tokens; the window holds {text.context_window}")
+
+
+class ExecutionContext:
+    """``wasi:nn/inference.graph-execution-context``: computes, and keeps nothing."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    def compute(self, tensors: Sequence[NamedTensor], timeout_s: float | None = None) -> tuple[NamedTensor, ...]:
+        """
+        One inference: every output, in the model's order.
+
+        Raises:
+            NNError: As ``Graph.compute``.
+        """
+        return self._graph.compute(tensors, timeout_s)

@@ -1,0 +1,223 @@
+"""The host: graphs, and the guests that run with them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from wit_llm import events
+from wit_llm.errors import OperatorError
+from wit_llm.limits import Limits
+from wit_llm.registry import Grant, Registry
+from wit_llm.wasm.engine import Program, Runtime
+from wit_llm.wasm.guest import Guest, Output, Stdio
+
+# A guest that waits for its standard input cannot be stopped; its thread ends with the process.
+END_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a guest ended that ended by itself, and what it wrote."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+def default_cache() -> Path:
+    """Where compiled components are kept: ``wit-llm`` in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wit-llm"
+
+
+class Running:
+    """
+    A guest on its way, on a thread of its own.
+
+    Args:
+        guest: What runs.
+        stdio: What it sees of the outside.
+    """
+
+    def __init__(self, guest: Guest, stdio: Stdio) -> None:
+        self._guest = guest
+        self._exit_code: int | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(stdio,), name=f"guest {guest.name}", daemon=True)
+        self._thread.start()
+
+    def _run(self, stdio: Stdio) -> None:
+        try:
+            self._exit_code = self._guest.run(stdio)
+        except BaseException as exc:  # noqa: BLE001 -- told to who waits
+            self._error = exc
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """
+        Wait for its end.
+
+        Returns:
+            Its exit status; none where ``timeout_s`` has passed first.
+
+        Raises:
+            GuestTrapped: It was ended.
+        """
+        self._thread.join(timeout_s)
+        if self._error is not None:
+            raise self._error
+        return self._exit_code
+
+    def interrupt(self) -> int:
+        """Stop the replies that are being produced, as a Ctrl-C does; returns how many."""
+        return self._guest.interrupt()
+
+    def end(self, why: str = "the guest was stopped") -> None:
+        """Stop the guest itself: ``wait`` then raises ``GuestTrapped``."""
+        self._guest.end(why)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._thread.is_alive()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for its end, however it ends."""
+        self._thread.join(timeout_s)
+
+    @property
+    def handles(self) -> int:
+        """How many handles it has in use."""
+        return len(self._guest.handles)
+
+
+class Host:
+    """
+    Runs components with chosen graphs.
+
+    ::
+
+        with Host(["tiny"]) as host:
+            print(host.run("guest.wasm", ["tiny"], stdin=b"Hello!").stdout.decode())
+
+    Args:
+        graphs: What guests may load by name: grants, or their spelling on the command line, such as ``tiny`` or
+            ``name=folder,backend=pytorch``.
+        limits: What each guest may use.
+        sink: Told what happened, from any thread; see ``wit_llm.events``.
+        cache_dir: Folder of compiled components, nobody else's to write in; none for ``wit-llm`` in the user's cache.
+
+    Raises:
+        OperatorError: A grant that cannot be.
+    """
+
+    def __init__(
+        self,
+        graphs: Iterable[Grant | str] = (),
+        *,
+        limits: Limits | None = None,
+        sink: events.Sink = events.ignore,
+        cache_dir: Path | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self._sink = sink
+        grants = [Grant.parse(graph) if isinstance(graph, str) else graph for graph in graphs]
+        self.registry = Registry(grants, self.limits, sink)
+        self._runtime = Runtime(cache_dir or default_cache())
+        self._programs: dict[bytes, Program] = {}
+        self._lock = threading.Lock()
+        self._running: list[Running] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def run(
+        self,
+        component: str | Path | bytes,
+        args: Sequence[str] = (),
+        *,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        dirs: Mapping[str, Path] | None = None,
+    ) -> Outcome:
+        """
+        Run a program to its end.
+
+        Args:
+            component: A file, or its bytes.
+            args: After the program's own name.
+            stdin: All that it reads.
+            env: Its environment; nothing is inherited.
+            dirs: Guest path to host folder, both ways.
+
+        Raises:
+            OperatorError: It is no program for this host.
+            GuestTrapped: It was ended.
+        """
+        out, err = bytearray(), bytearray()
+        running = self.start(component, args, stdin=stdin, stdout=out.extend, stderr=err.extend, env=env, dirs=dirs)
+        exit_code = running.wait()
+        return Outcome(exit_code or 0, bytes(out), bytes(err))
+
+    def start(  # noqa: PLR0913 -- what a process has
+        self,
+        component: str | Path | bytes,
+        args: Sequence[str] = (),
+        *,
+        stdin: bytes | None = None,
+        stdout: Output | None = None,
+        stderr: Output | None = None,
+        env: Mapping[str, str] | None = None,
+        dirs: Mapping[str, Path] | None = None,
+    ) -> Running:
+        """
+        Start a program on a thread of its own, by default on this process's standard streams.
+
+        Args:
+            component: A file, or its bytes.
+            args: After the program's own name.
+            stdin: All that it reads; none for this process's own.
+            stdout: Called with each piece written, on the guest's thread; none for this process's own.
+            stderr: The same.
+            env: Its environment; nothing is inherited.
+            dirs: Guest path to host folder, both ways.
+
+        Raises:
+            OperatorError: It is no program for this host.
+        """
+        name = "guest" if isinstance(component, bytes) else Path(component).name
+        stdio = Stdio(args, stdin, stdout, stderr, env or {}, dirs or {})
+        guest = Guest(self._program(component), name, self.registry, self.limits, self._sink)
+        with self._lock:
+            running = Running(guest, stdio)
+            self._running = [*(r for r in self._running if r.alive), running]
+        return running
+
+    def _program(self, component: str | Path | bytes) -> Program:
+        if isinstance(component, bytes):
+            binary = component
+        else:
+            try:
+                binary = Path(component).read_bytes()
+            except OSError as exc:
+                raise OperatorError(f"{component}: {exc.strerror}") from exc
+        program = self._programs.get(binary) or self._runtime.program(binary)
+        return self._programs.setdefault(binary, program)
+
+    def close(self) -> None:
+        """End every guest and unload every graph."""
+        for running in self._running:
+            running.end("the host was closed")
+        for running in self._running:
+            running.join(END_S)
+        self.registry.close()
+        self._runtime.close()

@@ -1,0 +1,1 @@
+"""Text in, text out: sessions over a graph that takes tokens."""

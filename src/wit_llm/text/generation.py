@@ -1,0 +1,339 @@
+"""
+A reply on its way: token ids become characters, stop strings are found, and the guest reads.
+
+The engine's thread decides all there is to decide when tokens arrive, so that times and the end are true however slowly
+the guest reads; the guest's thread only takes what is there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wit_llm.backends.base import End
+from wit_llm.errors import InvalidArgument
+from wit_llm.text.message import (
+    Batch,
+    FinishReason,
+    Fragment,
+    Message,
+    Role,
+    Summary,
+    Text,
+    TextEvent,
+    Timing,
+    Usage,
+)
+from wit_llm.text.stops import StopStrings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wit_llm.bell import Bell
+    from wit_llm.decoder import Decoder
+    from wit_llm.errors import NNError
+    from wit_llm.text.message import Event
+    from wit_llm.worker.client import Request
+
+
+_KEYS = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    What is known of a reply before its first token.
+
+    Args:
+        prompt_tokens: How many there are.
+        at_length: What it means when the engine gave as many tokens as it was asked for.
+        stop: Stop strings.
+        seed: Which one the engine was told.
+        model_digest: Of the model.
+        began_ns: When ``start`` was entered, on the clock of ``time.monotonic_ns``.
+        deadline_ns: When the turn's time is over, on that clock; none is never.
+    """
+
+    prompt_tokens: int
+    at_length: FinishReason
+    stop: tuple[str, ...]
+    seed: int
+    model_digest: str
+    began_ns: int
+    deadline_ns: int | None
+
+
+class Generation:
+    """
+    ``wit-llm:nn/prompt.generation``: hears from the engine on one thread and is read on another.
+
+    Args:
+        plan: What is known of it.
+        decoder: For this reply.
+        bell: Rung when there is news.
+    """
+
+    def __init__(self, plan: Plan, decoder: Decoder, bell: Bell) -> None:
+        self.key = next(_KEYS)
+        self._plan = plan
+        self._decoder = decoder
+        self._stops = StopStrings(plan.stop)
+        self._bell = bell
+        # Guards all below. Held for microseconds, and never while the bell is rung or the engine is told.
+        self._lock = threading.Lock()
+        self._request: Request | None = None
+        self._events: list[Event] = []
+        self._texts: list[str] = []
+        self._generated_tokens = 0
+        self._queued_us: int | None = None
+        self._first_token_us: int | None = None
+        self._total_us = 0
+        self._reason: FinishReason | None = None
+        self._matched_stop: str | None = None
+        self._error: NNError | None = None
+        self._kept = False
+        self._finished_seen = False
+
+    # ------------------------------------------------------------ the engine's side
+
+    def attach(self, request: Request) -> None:
+        """Say whom to tell when the reply ends early; it may have ended already."""
+        with self._lock:
+            self._request = request
+            over = self._over
+        if over:
+            request.cancel()
+
+    def accepted(self) -> None:
+        """The engine took the request."""
+        now = time.monotonic_ns()
+        with self._lock:
+            if not self._over:
+                self._queued_us = self._us(now)
+
+    def tokens(self, token_ids: Sequence[int], end: End | None) -> None:
+        """Tokens arrived, the last of them with ``end``."""
+        now = time.monotonic_ns()
+        with self._lock:
+            if self._over:
+                return
+            if self._late(now):
+                self._finish(FinishReason.DEADLINE, now)
+            else:
+                self._take(token_ids, end, now)
+            news, early = self._readable, self._over and end is None
+        if early:
+            self._cancel()
+        if news:
+            self._bell.ring()
+
+    def failed(self, error: NNError) -> None:
+        """The engine gave up."""
+        with self._lock:
+            if self._over:
+                return
+            self._error = error
+        self._bell.ring()
+
+    def _take(self, token_ids: Sequence[int], end: End | None, now: int) -> None:
+        if token_ids and self._first_token_us is None:
+            self._first_token_us = self._us(now)
+        last = len(token_ids) - 1 if end is End.STOP else len(token_ids)
+        shown = []
+        for place, token_id in enumerate(token_ids):
+            self._generated_tokens += 1
+            if place == last:
+                break
+            text, matched = self._stops.push(self._decoder.push(token_id))
+            shown.append(text)
+            if matched is not None:
+                self._matched_stop = matched
+                break
+        self._show("".join(shown))
+        if self._matched_stop is not None:
+            self._end(FinishReason.STOP_STRING, now)
+        elif end is not None:
+            self._finish(_REASON_OF.get(end, self._plan.at_length), now)
+
+    def _finish(self, reason: FinishReason, now: int) -> None:
+        """Show what was held back, and end."""
+        text, matched = self._stops.push(self._decoder.flush())
+        self._matched_stop = matched
+        self._show(text + self._stops.flush())
+        self._end(FinishReason.STOP_STRING if matched is not None else reason, now)
+
+    def _show(self, text: str) -> None:
+        if text:
+            self._texts.append(text)
+            self._events.append(TextEvent(text))
+
+    def _end(self, reason: FinishReason, now: int) -> None:
+        self._total_us = self._us(min(now, self._plan.deadline_ns or now))
+        if self._queued_us is None:
+            self._queued_us = self._total_us
+        self._reason = reason
+
+    # ------------------------------------------------------------ the guest's side
+
+    def next(self) -> Batch:
+        """
+        Wait for output.
+
+        Raises:
+            NNError: What the engine failed with.
+            DeadlinePassed: The guest's own time is over.
+        """
+        self._wait()
+        return self._read()
+
+    def next_text(self) -> Fragment:
+        """
+        Wait for text.
+
+        Raises:
+            NNError: As ``next``.
+        """
+        while True:
+            batch = self.next()
+            text = "".join(event.text for event in batch.events if isinstance(event, TextEvent))
+            if text or batch.finished:
+                return Fragment(text, batch.finished)
+
+    def poll(self) -> Batch:
+        """
+        Take what there is.
+
+        Raises:
+            NNError: What the engine failed with.
+        """
+        self._end_if_late()
+        return self._read()
+
+    def stop(self) -> None:
+        """End early, and keep the text and the turn; from any thread. Never waits."""
+        with self._lock:
+            early = not self._over
+            if early:
+                self._finish(FinishReason.CANCELLED, time.monotonic_ns())
+            self._kept = self._error is None
+        if early:
+            self._cancel()
+            self._bell.ring()
+
+    def close(self) -> None:
+        """Cancel what is not finished, and take a turn back that was not kept."""
+        with self._lock:
+            early = not self._over
+            if not self._kept and self._error is None:
+                self._error = InvalidArgument("the generation was dropped")
+        if early:
+            self._cancel()
+
+    def summary(self) -> Summary:
+        """
+        The reply in numbers.
+
+        Raises:
+            InvalidArgument: ``finished`` was not seen.
+        """
+        reason = self._seen()
+        usage = Usage(self._plan.prompt_tokens, None, self._generated_tokens, 0)
+        timing = Timing(self._queued_us or 0, self._first_token_us, self._total_us)
+        return Summary(reason, self._matched_stop, usage, timing, self._plan.seed, self._plan.model_digest)
+
+    def message(self) -> Message:
+        """
+        The reply as a message; of one that was resumed, what was added.
+
+        Raises:
+            InvalidArgument: ``finished`` was not seen.
+        """
+        self._seen()
+        return Message(Role.ASSISTANT, (Text(self.text),) if self.text else ())
+
+    @property
+    def readable(self) -> bool:
+        """Whether a read would return without waiting."""
+        return self._readable or self._late(time.monotonic_ns())
+
+    @property
+    def deadline(self) -> float | None:
+        """When it can be read at the latest, on the clock of ``time.monotonic``."""
+        return None if self._plan.deadline_ns is None else self._plan.deadline_ns / 1e9
+
+    # ------------------------------------------------------------ the session's side
+
+    @property
+    def text(self) -> str:
+        """All that was shown so far."""
+        return "".join(self._texts)
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether its turn is part of the conversation; none while that is open."""
+        with self._lock:
+            return True if self._kept else None if self._error is None else False
+
+    @property
+    def over(self) -> bool:
+        """Whether its end is decided."""
+        with self._lock:
+            return self._over
+
+    # ------------------------------------------------------------ both sides; those without a lock need none or hold it
+
+    @property
+    def _over(self) -> bool:
+        return self._reason is not None or self._error is not None
+
+    @property
+    def _readable(self) -> bool:
+        return bool(self._events) or self._over
+
+    def _late(self, now: int) -> bool:
+        return self._plan.deadline_ns is not None and now >= self._plan.deadline_ns
+
+    def _us(self, now: int) -> int:
+        return (now - self._plan.began_ns) // 1000
+
+    def _wait(self) -> None:
+        while not self._bell.wait_for(lambda: self._readable, self.deadline):
+            self._end_if_late()
+
+    def _end_if_late(self) -> None:
+        now = time.monotonic_ns()
+        with self._lock:
+            late = self._late(now) and not self._over
+            if late:
+                self._finish(FinishReason.DEADLINE, now)
+        if late:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        with self._lock:
+            request = self._request
+        if request is not None:
+            request.cancel()
+
+    def _read(self) -> Batch:
+        with self._lock:
+            if self._error is not None:
+                raise self._error
+            events, self._events = tuple(self._events), []
+            finished = self._reason is not None
+            self._kept = self._kept or finished
+            self._finished_seen = finished
+            return Batch(events, finished)
+
+    def _seen(self) -> FinishReason:
+        with self._lock:
+            if self._reason is None or not self._finished_seen:
+                failed = f": it failed: {self._error}" if self._error is not None else ""
+                raise InvalidArgument(f"read the generation until it is finished first{failed}")
+            return self._reason
+
+
+_REASON_OF = {End.STOP: FinishReason.STOP, End.CANCELLED: FinishReason.CANCELLED}

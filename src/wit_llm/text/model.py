@@ -1,0 +1,241 @@
+"""A graph that can be prompted: its tokenizer, chat template and defaults, as its folder has them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from wit_llm.errors import InvalidArgument, InvalidEncoding, NotPromptable, Unsupported
+from wit_llm.options import Exact, Options, Sampler
+from wit_llm.text.message import Role, Text
+from wit_llm.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from wit_llm.graph import Graph
+    from wit_llm.options import Tool
+    from wit_llm.text.chat import Chat
+    from wit_llm.text.message import Message
+
+_SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+_EXPORT = "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"
+
+
+class Capability(Enum):
+    """``wit-llm:nn/prompt.capability``, in the order of the WIT."""
+
+    CHAT = "chat"
+    RAW = "raw"
+    MEDIA = "media"
+    TOOLS = "tools"
+    REASONING = "reasoning"
+    JSON_SCHEMA = "json-schema"
+    REGEX = "regex"
+    CHOICE = "choice"
+    GRAMMAR = "grammar"
+    SEED = "seed"
+    EMBEDDINGS = "embeddings"
+    SCORING = "scoring"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """``wit-llm:nn/prompt.model-info``; ``can`` in the order of the WIT."""
+
+    name: str
+    digest: str
+    context_window: int
+    can: tuple[Capability, ...]
+    max_logprobs: int | None
+    defaults: Options
+
+
+@dataclass(frozen=True)
+class Model:
+    """
+    A promptable graph; any thread may use it.
+
+    Args:
+        graph: What generates.
+        name: As granted.
+        digest: Of the folder.
+        window: Tokens that it can hold.
+        tokenizer: Its own.
+        template: Of a chat; none where it only goes on with text.
+        special_tokens: What the template knows as ``bos_token``, ``eos_token`` and so on.
+        sampler: How it is sampled by default.
+        stop_token_ids: Tokens that end a reply.
+    """
+
+    graph: Graph
+    name: str
+    digest: str
+    window: int
+    tokenizer: Tokenizer
+    template: str | None
+    special_tokens: Mapping[str, str]
+    sampler: Sampler
+    stop_token_ids: tuple[int, ...]
+
+    @classmethod
+    def open(cls, graph: Graph, folder: Path, name: str, digest: str) -> Model:
+        """
+        Read what a folder has beside the graph.
+
+        Raises:
+            NotPromptable: The graph takes tensors only, or there is no tokenizer.
+            InvalidEncoding: A file is not what it should be.
+        """
+        if graph.info.text is None:
+            raise NotPromptable(f"graph '{name}' takes tensors only")
+        if not (folder / "tokenizer.json").is_file():
+            raise NotPromptable(f"graph '{name}' has no tokenizer.json in its folder; to make one: {_EXPORT}")
+        tokenizer = Tokenizer.load(folder)
+        tokenizer_config = _read_json(folder / "tokenizer_config.json")
+        generation_config = _read_json(folder / "generation_config.json")
+        special_tokens = _special_tokens({**_read_json(folder / "special_tokens_map.json"), **tokenizer_config})
+        stop_token_ids = _token_ids(generation_config, "generation_config.json")
+        if stop_token_ids is None:
+            stop_token_ids = _token_ids(_read_json(folder / "config.json"), "config.json")
+        if stop_token_ids is None:
+            own = tokenizer.control_tokens.get(special_tokens.get("eos_token", ""))
+            stop_token_ids = () if own is None else (own,)
+        return cls(
+            graph=graph,
+            name=name,
+            digest=digest,
+            window=graph.info.text.context_window,
+            tokenizer=tokenizer,
+            template=_template(folder, tokenizer_config),
+            special_tokens=special_tokens,
+            sampler=_sampler(generation_config),
+            stop_token_ids=stop_token_ids,
+        )
+
+    @property
+    def defaults(self) -> Options:
+        """What holds where neither a turn nor a session says anything."""
+        return Options(sampling=Exact(self.sampler))
+
+    def describe(self) -> ModelInfo:
+        """What a guest can know of it."""
+        chat = (Capability.CHAT,) if self.template is not None else ()
+        can = (*chat, Capability.RAW, Capability.SEED)
+        return ModelInfo(self.name, self.digest, self.window, can, None, self.defaults)
+
+    @cached_property
+    def chat(self) -> Chat:
+        """
+        What makes messages into a prompt.
+
+        Raises:
+            Unsupported: The folder has no chat template.
+            InvalidEncoding: The template is not Jinja.
+        """
+        if self.template is None:
+            raise Unsupported(f"graph '{self.name}' has no chat template; it takes turns of raw text and of tokens")
+        from wit_llm.text.chat import Chat
+
+        return Chat(self.tokenizer, self.template, self.special_tokens)
+
+    def check(self, messages: Sequence[Message]) -> None:
+        """
+        Whether messages can be part of a conversation with this model.
+
+        Raises:
+            Unsupported: It has no chat template; a part is not text.
+        """
+        if messages:
+            _ = self.chat
+        for message in messages:
+            for part in message.parts:
+                if not isinstance(part, Text):
+                    name = type(part).__name__.lower()
+                    raise Unsupported(f"a {name} part of a message is not supported by this host; text is")
+
+    def render(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> str:
+        """
+        The chat template applied, opened for the model's answer unless the last message is the assistant's.
+
+        Raises:
+            Unsupported: As ``check``; there are tools.
+            InvalidArgument: No messages, or the template has something against them.
+        """
+        if tools:
+            raise Unsupported("tools are not supported by this host")
+        if not messages:
+            raise InvalidArgument("there is no message to render")
+        self.check(messages)
+        return self.chat.render(messages, opened=messages[-1].role is not Role.ASSISTANT).text
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """An optional file's object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as exc:
+        raise InvalidEncoding(f"{path.name} is not JSON: {exc}") from exc
+    if not isinstance(content, dict):
+        raise InvalidEncoding(f"{path.name} must hold an object, got {type(content).__name__}")
+    return content
+
+
+def _template(folder: Path, tokenizer_config: Mapping[str, Any]) -> str | None:
+    """``chat_template.jinja``, or else ``chat_template`` of the configuration: the only one, or that named default."""
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as exc:
+            raise InvalidEncoding(f"{path.name} is not UTF-8: {exc.reason} at byte {exc.start}") from exc
+    found = tokenizer_config.get("chat_template")
+    if isinstance(found, list):
+        found = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, dict)}.get("default")
+    if not isinstance(found, str | None):
+        raise InvalidEncoding(f"chat_template of tokenizer_config.json must be text, got {type(found).__name__}")
+    return found
+
+
+def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
+    texts = {}
+    for name in _SPECIAL_TOKENS:
+        value = config.get(name)
+        text = value.get("content") if isinstance(value, dict) else value
+        if isinstance(text, str):
+            texts[name] = text
+    return texts
+
+
+def _token_ids(config: Mapping[str, Any], file: str) -> tuple[int, ...] | None:
+    """The ``eos_token_id``: one, several, or nothing said."""
+    found = config.get("eos_token_id")
+    if found is None:
+        return None
+    token_ids = tuple(found) if isinstance(found, list) else (found,)
+    if not all(type(token_id) is int and token_id >= 0 for token_id in token_ids):
+        raise InvalidEncoding(f"eos_token_id of {file} must be token ids, got {found!r}")
+    return token_ids
+
+
+def _sampler(config: Mapping[str, Any]) -> Sampler:
+    """What ``generation_config.json`` says; transformers is greedy unless that file asks it to sample."""
+    values = {name: config.get(name) for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")}
+    for name, value in values.items():
+        number = int if name == "top_k" else int | float
+        if value is not None and (isinstance(value, bool) or not isinstance(value, number)):
+            raise InvalidEncoding(f"{name} of generation_config.json must be a number, got {value!r}")
+    if not config.get("do_sample"):
+        values = {"temperature": 0.0, "repetition_penalty": values["repetition_penalty"]}
+    sampler = Sampler(**{name: value for name, value in values.items() if (name, value) != ("top_k", 0)})
+    try:
+        sampler.check()
+    except InvalidArgument as exc:
+        raise InvalidEncoding(f"generation_config.json: {exc}") from exc
+    return sampler

@@ -1,0 +1,1 @@
+"""The wall: the only code that knows wasmtime."""

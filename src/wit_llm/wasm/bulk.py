@@ -1,0 +1,69 @@
+"""``wit-llm:nn/bulk``: tensors in 64-bit words, eight bytes an element of the list that crosses the wall."""
+
+from __future__ import annotations
+
+from wit_llm.errors import InvalidArgument, TooLarge
+from wit_llm.tensor import Tensor, TensorType
+from wit_llm.wasm.guest import Guest
+from wit_llm.wasm.linking import Interface
+
+WORD = 8
+
+
+class Builder:
+    """``wit-llm:nn/bulk.builder``: collects a tensor's bytes, in order."""
+
+    def __init__(self, dimensions: tuple[int, ...], ty: TensorType) -> None:
+        self.dimensions = dimensions
+        self.ty = ty
+        self.wanted = Tensor(dimensions, ty, b"").elements * ty.itemsize
+        self.data: bytearray | None = bytearray()
+
+    def collected(self) -> bytearray:
+        """
+        The bytes so far.
+
+        Raises:
+            InvalidArgument: The builder is spent.
+        """
+        if self.data is None:
+            raise InvalidArgument("the builder has finished its tensor; make another")
+        return self.data
+
+
+BULK = Interface("wit-llm:nn/bulk@0.1.0", {"builder": Builder})
+
+
+@BULK.func("[constructor]builder")
+def _new(guest: Guest, dimensions: tuple[int, ...], ty: TensorType) -> Builder:
+    return Builder(dimensions, ty)
+
+
+@BULK.func("[method]builder.append")
+def _append(guest: Guest, builder: Builder, words: memoryview) -> None:
+    data = builder.collected()
+    room = builder.wanted - len(data)
+    if len(words) * WORD >= room + WORD:
+        raise InvalidArgument(f"{len(words) * WORD} bytes go past the end: {room} of {builder.wanted} are missing")
+    if builder.wanted > guest.limits.tensor_bytes:
+        raise TooLarge(f"a tensor of {builder.wanted} bytes; at most {guest.limits.tensor_bytes} go in")
+    piece = words.cast("B")
+    if any(piece[room:]):
+        raise InvalidArgument("the padding of the last word is not zero")
+    data += piece[:room]
+
+
+@BULK.func("[method]builder.finish")
+def _finish(guest: Guest, builder: Builder) -> Tensor:
+    data = builder.collected()
+    if len(data) != builder.wanted:
+        raise InvalidArgument(f"{builder.wanted - len(data)} of {builder.wanted} bytes are missing")
+    builder.data = None
+    return Tensor(builder.dimensions, builder.ty, memoryview(data).toreadonly())
+
+
+@BULK.func("read")
+def _read(guest: Guest, tensor: Tensor, offset: int, count: int) -> memoryview:
+    data = memoryview(tensor.data)[offset * WORD : (offset + count) * WORD]
+    padding = -len(data) % WORD
+    return (memoryview(data.tobytes() + bytes(padding)) if padding else data.cast("B")).cast("Q")

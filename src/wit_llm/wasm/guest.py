@@ -1,0 +1,306 @@
+"""A guest: one component instance with its own store, handles and limits, on one thread."""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import wasmtime
+from wasmtime import _ffi as ffi
+
+from wit_llm.bell import Bell
+from wit_llm.errors import GuestTrapped, NNError, TooLarge
+from wit_llm.events import HostFault, Sink
+from wit_llm.limits import Limits
+from wit_llm.tensor import Tensor
+from wit_llm.text.generation import Generation
+from wit_llm.wasm.linking import CURRENT
+
+if TYPE_CHECKING:
+    from wit_llm.registry import Registry
+    from wit_llm.wasm.engine import Program
+
+Output = Callable[[bytes], object]
+
+
+class Table:
+    """
+    A guest's live handles: objects under numbers that are never used again.
+
+    Raises:
+        TooLarge: Too many handles, or too many bytes of tensors.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._items: dict[int, Any] = {}
+        self._next = 1
+        self._held_bytes = 0
+
+    def push(self, item: object) -> int:
+        """Keep an object under a new number; errors may go over the limit once, so that they can be told."""
+        limit = self._limits.handles * (2 if isinstance(item, NNError) else 1)
+        if len(self._items) >= limit:
+            raise TooLarge(f"a guest holds at most {self._limits.handles} handles: drop some")
+        if isinstance(item, Tensor):
+            self._hold(item.data_bytes)
+        rep = self._next
+        self._next += 1
+        self._items[rep] = item
+        return rep
+
+    def _hold(self, data_bytes: int) -> None:
+        if self._held_bytes + data_bytes > self._limits.held_bytes:
+            raise TooLarge(f"a guest holds at most {self._limits.held_bytes} bytes of tensors: drop some")
+        self._held_bytes += data_bytes
+
+    def get(self, rep: int, cls: type) -> Any:
+        """The object of a number."""
+        item = self._items[rep]
+        if not isinstance(item, cls):
+            raise TypeError(f"handle {rep} is a {type(item).__name__}, not a {cls.__name__}")
+        return item
+
+    def pop(self, rep: int, cls: type) -> Any:
+        """The object of a number, which is free afterwards."""
+        item = self.get(rep, cls)
+        del self._items[rep]
+        if isinstance(item, Tensor):
+            self._held_bytes -= item.data_bytes
+        return item
+
+    def mark(self) -> int:
+        """The number that the next object gets."""
+        return self._next
+
+    def rollback(self, mark: int) -> None:
+        """Forget every object pushed since ``mark``."""
+        for rep in range(mark, self._next):
+            if rep in self._items:
+                self.pop(rep, object)
+
+    def of(self, cls: type) -> list[Any]:
+        """The live objects of a class; from any thread."""
+        return [item for item in list(self._items.values()) if isinstance(item, cls)]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def close(self) -> None:
+        """End what has an end, newest first, and forget everything."""
+        for item in reversed(list(self._items.values())):
+            close = getattr(item, "close", None)
+            if close is not None:
+                close()
+        self._items.clear()
+        self._held_bytes = 0
+
+
+@runtime_checkable
+class Conversation(Protocol):
+    """What counts as a session, and can be told to stop talking."""
+
+    def interrupt(self) -> int:
+        """Stop the reply that is being produced; returns how many that were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stdio:
+    """
+    What a guest sees of the outside.
+
+    Args:
+        args: After the program's own name.
+        stdin: Its bytes; none for this process's own.
+        stdout: Called with each piece written; none for this process's own.
+        stderr: The same.
+        env: Environment variables; nothing is inherited.
+        dirs: Guest path to host folder.
+    """
+
+    args: Sequence[str] = ()
+    stdin: bytes | None = b""
+    stdout: Output | None = None
+    stderr: Output | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    dirs: Mapping[str, Path] = field(default_factory=dict)
+
+
+class Guest:
+    """
+    One run of a program.
+
+    Args:
+        program: The compiled component, linked.
+        name: The program's own name, its first argument.
+        registry: The graphs that it was granted.
+        limits: What it may use.
+        sink: Where faults of the host are told.
+    """
+
+    def __init__(self, program: Program, name: str, registry: Registry, limits: Limits, sink: Sink) -> None:
+        self.program = program
+        self.name = name
+        self.registry = registry
+        self.limits = limits
+        self.handles = Table(limits)
+        self._deadline = None if limits.deadline_s is None else time.monotonic() + limits.deadline_s
+        self.bell = Bell(self._deadline)
+        self._sink = sink
+        self._fault = ""
+        self._stopped = ""
+
+    def run(self, stdio: Stdio) -> int:
+        """
+        Run the program to its end, on this thread.
+
+        Returns:
+            Its exit status.
+
+        Raises:
+            GuestTrapped: It was ended.
+        """
+        store = wasmtime.Store(self.program.engine)
+        CURRENT.guest = self
+        with tempfile.NamedTemporaryFile() as stdin:
+            try:
+                store.set_limits(memory_size=self.limits.memory_bytes)
+                store.set_wasi(self._wasi(stdio, stdin))
+                self._watch(store)
+                return self._run(store)
+            finally:
+                del CURRENT.guest
+                self.handles.close()
+                store.close()
+
+    def _run(self, store: wasmtime.Store) -> int:
+        try:
+            instance = self.program.linker.instantiate(store, self.program.component)
+            interface = instance.get_export_index(store, "wasi:cli/run@0.2.0")
+            index = instance.get_export_index(store, "run", interface)
+            function = None if index is None else instance.get_func(store, index)
+            if function is None:
+                raise GuestTrapped("the component exports no function `run` in wasi:cli/run")
+            ended = function(store)
+        except wasmtime.ExitTrap as exc:
+            return exc.code
+        except (wasmtime.WasmtimeError, wasmtime.Trap) as exc:
+            raise GuestTrapped(self._why(str(exc))) from exc
+        if self._fault:
+            raise GuestTrapped(self._fault)
+        return 0 if ended.tag == "ok" else 1
+
+    def _why(self, message: str) -> str:
+        if self._stopped:
+            return self._stopped
+        if self._fault:
+            return self._fault
+        if "fuel allocated for hostcalls" in message:
+            return (
+                "the guest trapped: more than the 2,796,202 list elements that one call can carry; "
+                "send large tensors through wit-llm:nn/bulk"
+            )
+        causes = [line.strip() for line in message.splitlines() if line.strip()]
+        return f"the guest trapped: {causes[-1].partition('wasm trap: ')[2] or causes[-1]}" if causes else "trapped"
+
+    def _wasi(self, stdio: Stdio, stdin: Any) -> wasmtime.WasiConfig:
+        wasi = wasmtime.WasiConfig()
+        wasi.argv = [self.name, *stdio.args]
+        wasi.env = list(stdio.env.items())
+        if stdio.stdin is None:
+            wasi.inherit_stdin()
+        else:
+            stdin.write(stdio.stdin)
+            stdin.flush()
+            wasi.stdin_file = stdin.name
+        if stdio.stdout is None:
+            wasi.inherit_stdout()
+        else:
+            wasi.stdout_custom = self._output(stdio.stdout)
+        if stdio.stderr is None:
+            wasi.inherit_stderr()
+        else:
+            wasi.stderr_custom = self._output(stdio.stderr)
+        for guest_path, folder in stdio.dirs.items():
+            wasi.preopen_dir(str(folder), guest_path)
+        return wasi
+
+    def _output(self, write: Output) -> Callable[[bytes], int]:
+        def output(data: bytes) -> int:
+            try:
+                write(data)
+            except BaseException as exc:  # noqa: BLE001 -- leaving the callback would end the process
+                self.fault("writing the guest's output", exc, traceback.format_exc())
+                self.end(self._fault)
+            return len(data)
+
+        return output
+
+    def _watch(self, store: wasmtime.Store) -> None:
+        """Look at each tick of the engine's clock whether the guest may go on."""
+
+        @_EpochCallback  # type: ignore[untyped-decorator]
+        def tick(_context: Any, _data: Any, delta: Any, _kind: Any) -> int:
+            if self._deadline is not None and time.monotonic() >= self._deadline:
+                self.end(f"the guest was stopped: its time of {self.limits.deadline_s:g} s is over")
+            if not self._stopped:
+                delta[0] = 1
+                return 0
+            error = ffi.wasmtime_error_new(ctypes.create_string_buffer(b"stopped"))
+            return ctypes.cast(error, ctypes.c_void_p).value or 0
+
+        self._tick = tick  # C keeps a bare pointer
+        store.set_epoch_deadline(1)
+        ffi.wasmtime_store_epoch_deadline_callback(store.ptr(), tick, None, ctypes.cast(0, _Finalizer))
+
+    def fault(self, where: str, exc: BaseException, trace: str) -> None:
+        """Remember why the host failed this guest, and tell the operator."""
+        if isinstance(exc, NNError):
+            self._fault = f"the guest was stopped: {exc}"
+        else:
+            self._fault = f"the host failed in {where}; its log says how"
+            self._sink(HostFault(where, trace))
+
+    def end(self, why: str) -> None:
+        """Stop the guest at its next tick; from any thread."""
+        self._stopped = self._stopped or why
+        self.bell.close()
+
+    def interrupt(self) -> int:
+        """Stop the replies that are being produced, as a Ctrl-C does; returns how many. From any thread."""
+        return sum(talk.interrupt() for talk in self.handles.of(Conversation))
+
+    def sessions(self) -> int:
+        """How many it has in use."""
+        return len(self.handles.of(Conversation))
+
+    def time_left_s(self) -> float | None:
+        """Seconds until its deadline; none where it has none."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def wait_any(self, keys: Sequence[int], timeout_ms: int | None) -> tuple[int, ...]:
+        """The keys of the generations that can be read; waits for the first one, as long as every key is known."""
+        known = {generation.key: generation for generation in self.handles.of(Generation)}
+        asked = [known[key] for key in keys if key in known]
+
+        def readable() -> tuple[int, ...]:
+            return tuple(generation.key for generation in asked if generation.readable)
+
+        if keys and len(asked) == len(keys):
+            ends = [generation.deadline for generation in asked]
+            ends.append(None if timeout_ms is None else time.monotonic() + timeout_ms / 1000)
+            self.bell.wait_for(lambda: bool(readable()), min((end for end in ends if end is not None), default=None))
+        return readable()
+
+
+_EpochCallback = ctypes.CFUNCTYPE(
+    ctypes.c_size_t, ctypes.POINTER(ffi.wasmtime_context_t), ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint64),
+    ctypes.POINTER(ctypes.c_uint8),
+)  # fmt: skip
+_Finalizer = ctypes.CFUNCTYPE(None, ctypes.c_void_p)

@@ -1,0 +1,258 @@
+"""
+A line between a host and a worker: whole messages, in order, in both directions.
+
+A frame is a header (version, whether a memory file comes along, bytes of the payload) and a msgpack payload. The bytes
+of large tensors lie in the memory file, whose descriptor travels with the header.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import struct
+import threading
+from collections import deque
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from wit_llm.errors import TooLarge, WitLLMError
+from wit_llm.tensor import NamedTensor, Tensor, TensorType
+from wit_llm.worker.memory import Incoming, Outgoing, Span
+from wit_llm.worker.messages import Cargo
+
+VERSION = 1
+MESSAGE_BYTES = 16 << 20
+
+_HEADER = struct.Struct("<HHI")  # version, memory files (0 or 1), bytes of the payload
+_RECEIVE_BYTES = 64 << 10
+_DESCRIPTOR = struct.Struct("i")
+# One of the frame at hand, and one of the next frame, whose beginning may come in the same read.
+_DESCRIPTORS_AT_ONCE = 2
+
+Out_contra = TypeVar("Out_contra", contravariant=True)
+In_co = TypeVar("In_co", covariant=True)
+Out = TypeVar("Out")
+In = TypeVar("In")
+
+
+class ChannelBroken(WitLLMError):
+    """The peer is gone, or does not speak as it should; stays between host and worker."""
+
+
+class Channel(Protocol[Out_contra, In_co]):
+    """One end of the line; any thread may send, one thread receives."""
+
+    def send(self, message: Out_contra) -> None:
+        """
+        Hand over one message.
+
+        Raises:
+            ChannelBroken: The peer is gone.
+            TooLarge: The message is over ``MESSAGE_BYTES``; nothing was sent.
+        """
+
+    def receive(self) -> In_co | None:
+        """
+        Wait for one message; none is the end.
+
+        Raises:
+            ChannelBroken: What came is no message of this version.
+        """
+
+    def close(self) -> None:
+        """End the line for both; may come twice, and from any thread."""
+
+
+class _Parcel(msgspec.Struct, array_like=True, frozen=True):
+    """A named tensor on the wire."""
+
+    name: str
+    dimensions: tuple[int, ...]
+    ty: TensorType
+    data: bytes | Span
+
+
+class SocketChannel(Generic[Out, In]):
+    """
+    The line over one end of a Unix socket pair.
+
+    Args:
+        sock: That end; this object owns it.
+        incoming: The union of messages that the peer may send.
+    """
+
+    def __init__(self, sock: socket.socket, incoming: Any) -> None:  # noqa: ANN401 -- a union has no type of its own
+        self._socket = sock
+        self._sending = threading.Lock()
+        self._decoder: msgspec.msgpack.Decoder[In] = msgspec.msgpack.Decoder(incoming, dec_hook=self._unpack)
+        self._received = bytearray()
+        self._descriptors: deque[int] = deque()
+        self._memory = memoryview(b"")
+        self._incoming = Incoming()
+
+    def send(self, message: Out) -> None:
+        """Hand over one message, as ``Channel`` says."""
+        outgoing = Outgoing()
+        try:
+            payload = msgspec.msgpack.encode(message, enc_hook=lambda cargo: _pack(cargo, outgoing))
+            if len(payload) > MESSAGE_BYTES:
+                raise TooLarge(f"a message may have {MESSAGE_BYTES} bytes, got {len(payload)}")
+            outgoing.seal()
+            with self._sending:
+                self._send_frame(payload, outgoing.descriptor)
+        finally:
+            outgoing.close()
+
+    def _send_frame(self, payload: bytes, descriptor: int | None) -> None:
+        header = _HEADER.pack(VERSION, descriptor is not None, len(payload))
+        rights = []
+        if descriptor is not None:
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))]
+        try:
+            sent = self._socket.sendmsg([header, payload], rights)
+            if sent < len(header) + len(payload):
+                self._socket.sendall(memoryview(header + payload)[sent:])
+        except OSError as error:
+            raise ChannelBroken(f"the peer is gone: {error.strerror}") from error
+        except BaseException:
+            # Ctrl-C in the middle of a frame: what would follow it could only be misread.
+            self.close()
+            raise
+
+    def receive(self) -> In | None:
+        """Wait for one message, as ``Channel`` says; at the end the descriptors go too."""
+        try:
+            message = self._receive()
+        except ChannelBroken:
+            self._release()
+            raise
+        if message is None:
+            self._release()
+        return message
+
+    def _receive(self) -> In | None:
+        if not self._fill(_HEADER.size):
+            return None
+        version, files, length = _HEADER.unpack_from(self._received)
+        if version != VERSION:
+            raise ChannelBroken(f"this side speaks version {VERSION} of the protocol, the peer version {version}")
+        if files > 1 or length > MESSAGE_BYTES:
+            raise ChannelBroken(f"a frame of {length} bytes and {files} memory files is over the limits")
+        if not self._fill(_HEADER.size + length):
+            raise ChannelBroken("the peer went away in the middle of a message")
+        payload = bytes(self._received[_HEADER.size : _HEADER.size + length])
+        del self._received[: _HEADER.size + length]
+        if files:
+            self._memory = self._open_memory()
+        try:
+            return self._decoder.decode(payload)
+        except msgspec.DecodeError as error:
+            raise ChannelBroken(f"the peer sent what is no message: {error}") from error
+        finally:
+            self._memory = memoryview(b"")
+
+    def _fill(self, wanted: int) -> bool:
+        """Read until so many bytes are there; false where the line ends before."""
+        while len(self._received) < wanted:
+            room = max(_RECEIVE_BYTES, wanted - len(self._received))
+            try:
+                data, rights, flags, _ = self._socket.recvmsg(room, socket.CMSG_LEN(_DESCRIPTOR.size))
+            except OSError:
+                return False
+            self._descriptors.extend(_DESCRIPTOR.unpack(part)[0] for _, _, part in rights)
+            if flags & socket.MSG_CTRUNC or len(self._descriptors) > _DESCRIPTORS_AT_ONCE:
+                raise ChannelBroken("the peer sent more descriptors than messages need")
+            if not data:
+                return False
+            self._received += data
+        return True
+
+    def _open_memory(self) -> memoryview:
+        if not self._descriptors:
+            raise ChannelBroken("a frame came without the memory file that it names")
+        try:
+            return self._incoming.open(self._descriptors.popleft())
+        except ValueError as error:
+            raise ChannelBroken(f"a memory file came that cannot be used: {error}") from error
+
+    def _unpack(self, kind: type, parcels: object) -> Cargo:
+        """The tensors of a payload; called by the decoder while ``receive`` holds the frame's memory."""
+        if kind is not Cargo:
+            raise NotImplementedError(kind)
+        return Cargo(
+            [
+                NamedTensor(parcel.name, Tensor(parcel.dimensions, parcel.ty, self._find(parcel.data)))
+                for parcel in msgspec.convert(parcels, list[_Parcel])
+            ]
+        )
+
+    def _find(self, data: bytes | Span) -> bytes | memoryview:
+        if isinstance(data, bytes):
+            return data
+        end = data.offset + data.length
+        if not 0 <= data.offset <= end <= len(self._memory):
+            raise ValueError(f"bytes {data.offset} to {end} of a memory file of {len(self._memory)}")
+        return self._memory[data.offset : end]
+
+    def close(self) -> None:
+        """End the line, as ``Channel`` says; a thread in ``receive`` wakes up."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # closed before, by either side
+
+    def _release(self) -> None:
+        # By the receiving thread alone: a number closed under a thread in recvmsg may come to mean another file.
+        self.close()
+        self._received.clear()
+        while self._descriptors:
+            os.close(self._descriptors.popleft())
+        with self._sending:
+            self._socket.close()
+
+
+class MemoryChannel(Generic[Out, In]):
+    """One end of a line inside one process: the same messages, handed over as they are."""
+
+    def __init__(self, outbox: queue.SimpleQueue[Out | None], inbox: queue.SimpleQueue[In | None]) -> None:
+        self._outbox = outbox
+        self._inbox = inbox
+        self._closed = threading.Event()
+
+    def send(self, message: Out) -> None:
+        """Hand over one message, as ``Channel`` says."""
+        if self._closed.is_set():
+            raise ChannelBroken("the line is closed")
+        self._outbox.put(message)
+
+    def receive(self) -> In | None:
+        """Wait for one message, as ``Channel`` says."""
+        message = None if self._closed.is_set() else self._inbox.get()
+        if message is None:
+            self._closed.set()
+        return message
+
+    def close(self) -> None:
+        """End the line, as ``Channel`` says."""
+        self._closed.set()
+        self._outbox.put(None)
+        self._inbox.put(None)
+
+
+def memory_pair() -> tuple[MemoryChannel[Any, Any], MemoryChannel[Any, Any]]:
+    """Both ends of a line inside one process."""
+    there: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    back: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    return MemoryChannel(there, back), MemoryChannel(back, there)
+
+
+def _pack(cargo: object, outgoing: Outgoing) -> list[_Parcel]:
+    """The tensors as they go into the payload."""
+    if not isinstance(cargo, Cargo):
+        raise TypeError(f"{type(cargo).__name__} cannot travel")
+    return [
+        _Parcel(named.name, named.tensor.dimensions, named.tensor.ty, outgoing.place(named.tensor.data))
+        for named in cargo.tensors
+    ]

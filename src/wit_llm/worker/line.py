@@ -1,0 +1,238 @@
+"""One worker from its start to its end: the calls in flight, and the thread that brings their answers."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import traceback
+from typing import TYPE_CHECKING, Protocol
+
+from wit_llm.backends.table import entry
+from wit_llm.errors import BackendFailure, DeadlinePassed, NNError, OperatorError
+from wit_llm.events import HostFault, WorkerDied
+from wit_llm.worker.channel import ChannelBroken, SocketChannel, memory_pair
+from wit_llm.worker.loop import serve
+from wit_llm.worker.messages import Accepted, Cancel, Computed, Failed, Loaded, Stepped, ToHost
+from wit_llm.worker.process import WorkerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from wit_llm.backends.base import End, Progress
+    from wit_llm.errors import WitLLMError
+    from wit_llm.events import Sink
+    from wit_llm.worker.channel import Channel
+    from wit_llm.worker.messages import Load, ToWorker
+
+
+class Listener(Protocol):
+    """Who wants to know of one request; called on the reader's thread, and never after the last token or a failure."""
+
+    def accepted(self) -> None:
+        """The request has its place in the engine."""
+
+    def tokens(self, token_ids: Sequence[int], end: End | None) -> None:
+        """Newly sampled tokens, in order; ``end`` comes once, with the last of them or with none."""
+
+    def failed(self, error: NNError) -> None:
+        """There will be no more."""
+
+
+class Answer:
+    """What a thread sleeps on that asked for one thing."""
+
+    def __init__(self) -> None:
+        self._there = threading.Event()
+        self._outcome: Loaded | Computed | WitLLMError | None = None
+
+    def give(self, outcome: Loaded | Computed | WitLLMError) -> None:
+        """Wake the thread."""
+        self._outcome = outcome
+        self._there.set()
+
+    def wait(self, timeout_s: float | None = None) -> Loaded | Computed:
+        """
+        Sleep until it is there.
+
+        Raises:
+            DeadlinePassed: It was not there in time.
+            WitLLMError: What the worker said instead.
+        """
+        if not self._there.wait(timeout_s):
+            raise DeadlinePassed(f"the answer did not come within {timeout_s:g} s")
+        if isinstance(self._outcome, Loaded | Computed):
+            return self._outcome
+        raise self._outcome or BackendFailure("no answer")
+
+
+class Line:
+    """
+    A started worker and all that is asked of it.
+
+    Args:
+        graph: The graph's name, for messages.
+        backend: Says where the worker runs.
+        sink: Told when it dies.
+    """
+
+    def __init__(self, graph: str, backend: str, sink: Sink) -> None:
+        self._graph = graph
+        self._sink = sink
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._loading = Answer()
+        self._answers: dict[int | None, Answer] = {None: self._loading}
+        self._listeners: dict[int, Listener] = {}
+        self._over = False
+        self._wanted = True
+        self._process: WorkerProcess | None = None
+        self._channel: Channel[ToWorker, ToHost]
+        if entry(backend).in_host:
+            self._channel, there = memory_pair()
+            threading.Thread(target=serve, args=(there, lambda: None), name=f"{graph}: worker", daemon=True).start()
+        else:
+            self._process = WorkerProcess()
+            self._channel = SocketChannel(self._process.line, ToHost)
+        self._reader = threading.Thread(target=self._read, name=f"{graph}: reader", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's; none inside the host."""
+        return self._process.pid if self._process else None
+
+    @property
+    def over(self) -> bool:
+        """The worker is gone, and all its calls have been failed."""
+        return self._over
+
+    def load(self, load: Load) -> Loaded:
+        """
+        Say what to load, and wait for it.
+
+        Raises:
+            OperatorError: What the backend found wrong, or how the worker died over it.
+            Unsupported: The backend does not have the target.
+        """
+        with contextlib.suppress(ChannelBroken):  # the reader knows how the worker died
+            self._channel.send(load)
+        outcome = self._loading.wait()
+        if not isinstance(outcome, Loaded):
+            raise OperatorError("the worker answered another question")
+        return outcome
+
+    def ask(self, asker: Answer | Listener, question: Callable[[int], ToWorker]) -> int:
+        """
+        Send a question under a new number, under which ``asker`` hears of it.
+
+        Raises:
+            ChannelBroken: The worker was gone before; ``asker`` hears nothing.
+            TooLarge: The question does not fit into a message.
+        """
+        with self._lock:
+            if self._over:
+                raise ChannelBroken("the worker is gone")
+            call = next(self._numbers)
+            if isinstance(asker, Answer):
+                self._answers[call] = asker
+            else:
+                self._listeners[call] = asker
+        try:
+            self._channel.send(question(call))
+        except Exception:
+            if self.forget(call):
+                raise
+        return call
+
+    def forget(self, call: int) -> bool:
+        """Hear no more of a call; false where its asker has heard the last of it already."""
+        return (self._answers.pop(call, None) or self._listeners.pop(call, None)) is not None
+
+    def cancel(self, call: int) -> None:
+        """End a request; does nothing where it has ended."""
+        if call in self._listeners:
+            with contextlib.suppress(ChannelBroken):  # the reader fails it
+                self._channel.send(Cancel(call))
+
+    def close(self) -> None:
+        """End the worker and wait until it is gone, a second or so; may come twice."""
+        self._wanted = False
+        self._channel.close()
+        self.join()
+
+    def join(self) -> None:
+        """Wait until it is gone."""
+        if threading.current_thread() is not self._reader:
+            self._reader.join()
+
+    def _read(self) -> None:
+        """The reader thread."""
+        reason = "the line ended"
+        try:
+            while (message := self._channel.receive()) is not None:
+                self._hand_out(message)
+        except ChannelBroken as error:
+            reason = str(error)
+            if self._process:
+                self._process.kill()
+        finally:
+            self._channel.close()
+            self._end(reason)
+
+    def _hand_out(self, message: ToHost) -> None:
+        match message:
+            case Stepped(steps):
+                for progress in steps:
+                    self._advance(progress)
+            case Accepted(call):
+                if listener := self._listeners.get(call):
+                    self._guard(call, listener.accepted)
+            case Computed(call):
+                if answer := self._answers.pop(call, None):
+                    answer.give(message)
+            case Loaded():
+                if answer := self._answers.pop(None, None):
+                    answer.give(message)
+            case Failed(call):
+                self._wanted = self._wanted and call is not None
+                self._fail(call, message.raised())
+
+    def _advance(self, progress: Progress) -> None:
+        call = progress.request
+        listener = self._listeners.get(call) if progress.end is None else self._listeners.pop(call, None)
+        if listener:
+            self._guard(call, listener.tokens, progress.token_ids, progress.end)
+
+    def _guard(self, call: int, tell: Callable[..., None], *news: object) -> None:
+        """A listener with a bug loses its own request, and the reader lives on."""
+        try:
+            tell(*news)
+        except Exception:  # noqa: BLE001 -- whatever it is, the other requests are not to blame
+            self._sink(HostFault(f"handing out tokens of graph {self._graph!r}", traceback.format_exc()))
+            self.cancel(call)
+            self._listeners.pop(call, None)
+
+    def _fail(self, call: int | None, error: WitLLMError) -> None:
+        if answer := self._answers.pop(call, None):
+            answer.give(error)
+        elif call is not None and (listener := self._listeners.pop(call, None)):
+            self._guard(call, listener.failed, error if isinstance(error, NNError) else BackendFailure(str(error)))
+
+    def _end(self, reason: str) -> None:
+        """Bury the worker, and fail what it leaves behind."""
+        how, last_words = "ended", ""
+        if self._process:
+            how = self._process.end()
+            last_words = self._process.last_words()
+        with self._lock:
+            self._over = True
+        if self._wanted:
+            detail = "; ".join(filter(None, (how, reason, last_words)))
+            self._sink(WorkerDied(self._graph, self.pid, detail))
+        last_line = last_words.rpartition("\n")[2] or "and said nothing"
+        self._fail(None, OperatorError(f"its worker died while loading ({how}): {last_line}"))
+        died = f"the worker of graph {self._graph!r} died ({how}); ask again"
+        error = BackendFailure(died if self._wanted else f"graph {self._graph!r} is unloaded")
+        for call in (*self._answers, *self._listeners):
+            self._fail(call, error)

@@ -1,0 +1,219 @@
+"""
+What a worker does all day: one backend, one engine loop.
+
+Three threads. The reader takes messages off the channel and never sends, so that the line cannot lock up. The engine
+loop steps all requests for tokens together, and sleeps while there are none. Raw computes have a thread of their own,
+so that tensors and text wait for each other no more than the backend's library makes them.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wit_llm.backends.base import Backend, End, Generator, Lost, Progress
+from wit_llm.backends.table import open_graph
+from wit_llm.errors import NNError, Unsupported, WitLLMError
+from wit_llm.tensor import Admitted
+from wit_llm.worker.channel import ChannelBroken
+from wit_llm.worker.messages import (
+    Accepted,
+    Cancel,
+    Cargo,
+    Compute,
+    Computed,
+    Failed,
+    Generate,
+    Load,
+    Loaded,
+    Stepped,
+    ToHost,
+    ToWorker,
+    failed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from wit_llm.options import Decoding
+    from wit_llm.worker.channel import Channel
+
+_Requests = queue.SimpleQueue[Load | Generate | Cancel | None]
+_Computes = queue.SimpleQueue[Compute | None]
+
+
+def serve(channel: Channel[ToHost, ToWorker], leave: Callable[[], None]) -> None:
+    """
+    Load the graph that the first message names, and answer for it until the line ends.
+
+    Args:
+        channel: The line to the host.
+        leave: Called on the reader's thread when the line has ended; in a worker process it does not return.
+    """
+    requests: _Requests = queue.SimpleQueue()
+    computes: _Computes = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(channel, requests, computes, leave), name="reader", daemon=True).start()
+    load = requests.get()
+    if not isinstance(load, Load):
+        return
+    try:
+        backend = _load(channel, load)
+        if backend is None:
+            return
+        threading.Thread(target=_answer, args=(channel, backend, computes), name="compute", daemon=True).start()
+        _EngineLoop(channel, backend if isinstance(backend, Generator) else _TensorsOnly()).run(requests)
+    except ChannelBroken:
+        return  # the reader sees the same end
+
+
+def _read(
+    channel: Channel[ToHost, ToWorker], requests: _Requests, computes: _Computes, leave: Callable[[], None]
+) -> None:
+    """Sort what comes by who answers it."""
+    try:
+        while (message := channel.receive()) is not None:
+            if isinstance(message, Compute):
+                computes.put(message)
+            else:
+                requests.put(message)
+    except ChannelBroken as error:
+        sys.stderr.write(f"{error}\n")
+        sys.stderr.flush()
+    finally:
+        leave()
+        requests.put(None)
+        computes.put(None)
+
+
+def _load(channel: Channel[ToHost, ToWorker], load: Load) -> Backend | None:
+    """The backend, or none and the host knows why."""
+    try:
+        backend = open_graph(load.backend, Path(load.folder), load.target, load.settings)
+        channel.send(Loaded(backend.info))
+    except ChannelBroken:
+        raise
+    except Exception as error:  # noqa: BLE001 -- a library may raise anything
+        channel.send(_told(None, error))
+        return None
+    return backend
+
+
+def _answer(channel: Channel[ToHost, ToWorker], backend: Backend, computes: _Computes) -> None:
+    """The thread of raw computes."""
+    for message in iter(computes.get, None):
+        try:
+            _compute(channel, backend, message)
+        except ChannelBroken:
+            return
+        # Large inputs lie in shared memory until the last name for them is gone.
+        del message
+
+
+def _compute(channel: Channel[ToHost, ToWorker], backend: Backend, message: Compute) -> None:
+    try:
+        channel.send(Computed(message.call, Cargo(backend.compute(Admitted(message.admitted.tensors)))))
+    except ChannelBroken:
+        raise
+    except Exception as error:  # noqa: BLE001 -- a library may raise anything
+        channel.send(_told(message.call, error))
+
+
+class _EngineLoop:
+    """Requests for tokens: those that wait for a slot, and those that each step advances."""
+
+    def __init__(self, channel: Channel[ToHost, ToWorker], generator: Generator) -> None:
+        self._channel = channel
+        self._generator = generator
+        self._waiting: dict[int, Generate] = {}
+        self._live: set[int] = set()
+
+    def run(self, requests: _Requests) -> None:
+        """Until the line ends."""
+        while True:
+            for message in _pending(requests, sleep=not (self._live or self._waiting)):
+                if isinstance(message, Generate):
+                    self._waiting[message.call] = message
+                elif isinstance(message, Cancel):
+                    self._cancel(message.call)
+                elif message is None:
+                    return
+            while self._waiting and len(self._live) < self._generator.slots:
+                self._begin(self._waiting.pop(next(iter(self._waiting))))
+            if self._live:
+                self._step()
+
+    def _begin(self, message: Generate) -> None:
+        try:
+            self._generator.add(message.call, Admitted(message.admitted.tensors), message.decoding)
+        except Exception as error:  # noqa: BLE001 -- a library may raise anything
+            self._channel.send(_told(message.call, error))
+            return
+        self._live.add(message.call)
+        self._channel.send(Accepted(message.call))
+
+    def _cancel(self, call: int) -> None:
+        if self._waiting.pop(call, None):
+            self._channel.send(Stepped([Progress(call, (), End.CANCELLED)]))
+        else:
+            self._generator.cancel(call)
+
+    def _step(self) -> None:
+        """One step of all live requests, and one message about it."""
+        try:
+            steps = self._generator.step()
+        except Exception as error:  # noqa: BLE001 -- a library may raise anything
+            for call in sorted(self._live):
+                self._channel.send(_told(call, error))
+            self._live.clear()
+            self._generator.reset()
+            return
+        progress = [one for one in steps if isinstance(one, Progress)]
+        self._live.difference_update(one.request for one in progress if one.end is not None)
+        if progress:
+            self._channel.send(Stepped(progress))
+        for lost in steps:
+            if isinstance(lost, Lost):
+                self._live.discard(lost.request)
+                self._channel.send(failed(lost.request, lost.error))
+
+
+def _pending(requests: _Requests, *, sleep: bool) -> Iterator[Load | Generate | Cancel | None]:
+    """All that is in the queue; if nothing else is to be done, sleep until there is something."""
+    try:
+        yield requests.get(block=sleep)
+        while True:
+            yield requests.get_nowait()
+    except queue.Empty:
+        return
+
+
+class _TensorsOnly:
+    """In the place of the generator that a graph does not have."""
+
+    slots = 1
+
+    def add(self, _request: int, _admitted: Admitted, _decoding: Decoding) -> None:
+        """Refuse."""
+        raise Unsupported("this graph takes tensors only")
+
+    def cancel(self, request: int) -> None:
+        """Nothing is there to be cancelled."""
+
+    def step(self) -> list[Progress | Lost]:
+        """Nothing moves."""
+        return []
+
+    def reset(self) -> None:
+        """Nothing is there to be forgotten."""
+
+
+def _told(call: int | None, error: Exception) -> Failed:
+    """The message of an error; what the host does not learn is left on stderr for the operator."""
+    if not isinstance(error, WitLLMError) or (isinstance(error, NNError) and error.__cause__ is not None):
+        traceback.print_exception(error, file=sys.stderr)
+        sys.stderr.flush()
+    return failed(call, error)

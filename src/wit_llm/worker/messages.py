@@ -1,0 +1,127 @@
+"""What host and worker say to each other: fixed types, so that nothing a worker sends can become anything else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from wit_llm import errors
+from wit_llm.backends.base import GraphInfo, Progress, Target
+from wit_llm.errors import BackendFailure, OperatorError, WitLLMError
+from wit_llm.options import Decoding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wit_llm.tensor import NamedTensor
+
+
+class Cargo:
+    """Named tensors on their way; a type of its own, because the channel decides how their bytes travel."""
+
+    __slots__ = ("tensors",)
+
+    def __init__(self, tensors: Sequence[NamedTensor]) -> None:
+        self.tensors = tuple(tensors)
+
+
+class Load(msgspec.Struct, tag=True, frozen=True):
+    """The first message: the graph that this worker will hold."""
+
+    backend: str
+    folder: str
+    target: Target
+    settings: dict[str, str]
+
+
+class Compute(msgspec.Struct, tag=True, frozen=True):
+    """One stateless inference."""
+
+    call: int
+    admitted: Cargo
+
+
+class Generate(msgspec.Struct, tag=True, frozen=True):
+    """A request for tokens."""
+
+    call: int
+    admitted: Cargo
+    decoding: Decoding
+
+
+class Cancel(msgspec.Struct, tag=True, frozen=True):
+    """End a request for tokens; its last ``Progress`` says when its slot is free."""
+
+    call: int
+
+
+class Loaded(msgspec.Struct, tag=True, frozen=True):
+    """The answer to ``Load``."""
+
+    info: GraphInfo
+
+
+class Computed(msgspec.Struct, tag=True, frozen=True):
+    """The answer to ``Compute``."""
+
+    call: int
+    outputs: Cargo
+
+
+class Accepted(msgspec.Struct, tag=True, frozen=True):
+    """A request for tokens has its place in the engine."""
+
+    call: int
+
+
+class Stepped(msgspec.Struct, tag=True, frozen=True):
+    """What one step did, for all requests."""
+
+    progress: list[Progress]
+
+
+class Failed(msgspec.Struct, tag=True, frozen=True):
+    """
+    A call that came to nothing.
+
+    Args:
+        call: Its number; none is the loading itself.
+        error: Name of a class in ``wit_llm.errors``.
+        message: What it says.
+    """
+
+    call: int | None
+    error: str
+    message: str
+
+    def raised(self) -> WitLLMError:
+        """The error as the worker meant it."""
+        return _CLASSES.get(self.error, BackendFailure)(self.message)
+
+
+ToWorker = Load | Compute | Generate | Cancel
+ToHost = Loaded | Computed | Accepted | Stepped | Failed
+
+# Only what a backend may raise, and what one text can make again.
+_CLASSES: dict[str, type[WitLLMError]] = {
+    cls.__name__: cls
+    for cls in (
+        OperatorError,
+        errors.InvalidArgument,
+        errors.InvalidEncoding,
+        errors.DeadlinePassed,
+        errors.BackendFailure,
+        errors.Unsupported,
+        errors.NotPromptable,
+        errors.TooLarge,
+    )
+}
+
+
+def failed(call: int | None, error: Exception) -> Failed:
+    """The message of an error; one that nobody meant becomes a ``BackendFailure`` that tells no more than its class."""
+    name = type(error).__name__
+    if name in _CLASSES:
+        return Failed(call, name, str(error))
+    return Failed(call, BackendFailure.__name__, f"the backend failed with {name}")

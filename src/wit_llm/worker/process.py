@@ -1,0 +1,77 @@
+"""The operating system's side of a worker: how it starts, how it ends, and its last words."""
+
+from __future__ import annotations
+
+import os
+import site
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+_LAST_WORDS_BYTES = 4096
+
+
+class WorkerProcess:
+    """
+    A Python of its own, at the other end of ``line``.
+
+    A session of its own keeps Ctrl-C in the terminal from it; it ends when the socket does.
+    """
+
+    def __init__(self) -> None:
+        self.line, there = socket.socketpair()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 -- read after the process has ended
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
+                # -P: a torch.py in the folder where the host happens to run is not torch.
+                [sys.executable, "-P", "-m", "wit_llm.worker", str(there.fileno())],
+                pass_fds=(there.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=self._stderr,
+                stderr=self._stderr,
+                start_new_session=True,
+                env=_environment(),
+            )
+        except BaseException:
+            self.line.close()
+            self._stderr.close()
+            raise
+        finally:
+            there.close()
+
+    @property
+    def pid(self) -> int:
+        """Its number while it runs."""
+        return self._process.pid
+
+    def end(self, patience_s: float = 1.0) -> str:
+        """Wait for the end, by force where it takes longer; how it ended, as a text."""
+        try:
+            code = self._process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        return f"signal {-code}" if code < 0 else f"exit status {code}"
+
+    def kill(self) -> None:
+        """End it now; ``end`` is still to be called."""
+        self._process.kill()
+
+    def last_words(self) -> str:
+        """The end of what it wrote; may be called once, after ``end``."""
+        with self._stderr as stderr:
+            size = os.fstat(stderr.fileno()).st_size
+            text = os.pread(stderr.fileno(), _LAST_WORDS_BYTES, max(0, size - _LAST_WORDS_BYTES))
+        return text.decode(errors="replace").strip()
+
+
+def _environment() -> dict[str, str]:
+    """Ours, less the way to model hubs, and with the way by which this process found the package."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    root = str(Path(__file__).parents[2])
+    if root not in (*site.getsitepackages(), site.getusersitepackages()):
+        paths = [*filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), root]
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+    return environment

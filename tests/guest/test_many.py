@@ -1,0 +1,139 @@
+"""Several guests at once: each has its solo answer, and nobody else's error."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import pytest
+
+from tests.conftest import Driver
+from wit_llm import GuestTrapped, Limits
+
+STORY = """
+talk = session(graph.load_by_name("tiny"))
+pieces, began = [], time.monotonic()
+reply = talk.start(types.Turn_Say(sys.argv[1]), greedy())
+while True:
+    fragment = reply.next_text()
+    pieces.append(fragment.text)
+    if fragment.finished:
+        break
+say(json.dumps(["".join(pieces), len(pieces) > 3, time.monotonic() - began]))
+"""
+QUESTIONS = ["Write a long story.", "Say the alphabet.", "Count from one to ten.", "What is WebAssembly?"]
+
+
+@pytest.mark.parametrize("backend", ["openvino", "pytorch"])
+def test_guests_that_stream_at_the_same_time_have_their_solo_answers(driver: Driver, backend: str) -> None:
+    """Four guests of one host on one graph, together, say what each says alone."""
+    graphs = [f"tiny,backend={backend}"]
+
+    def answer(question: str) -> str:
+        return driver.run(STORY, graphs=graphs, args=[question]).stdout.decode().partition(", true")[0]
+
+    alone = [answer(question) for question in QUESTIONS]
+    with ThreadPoolExecutor(len(QUESTIONS)) as pool:
+        together = list(pool.map(answer, QUESTIONS * 3))
+    assert together == alone * 3
+    assert alone[2] == '["one two three four five six seven eight nine ten"'
+
+
+def test_two_guests_stream_interleaved_from_one_graph(driver: Driver) -> None:
+    """Neither waits for the other's end: their pieces come in turns."""
+    order: list[str] = []
+    host = driver.host(["echo,settings.delay_ms=10"])
+    source = """
+        talk = session(graph.load_by_name("echo"))
+        reply = talk.start(types.Turn_Say(sys.argv[1]), None)
+        while not (fragment := reply.next_text()).finished:
+            say(fragment.text)
+    """
+
+    def note(letter: str) -> Callable[[bytes], None]:
+        return lambda _: order.append(letter)
+
+    both = [
+        host.start(driver.component, [driver.source(source), letter * 30], stdin=b"", stdout=note(letter))
+        for letter in "ab"
+    ]
+    assert [guest.wait() for guest in both] == [0, 0]
+    turns = sum(1 for here, there in pairwise(order) if here != there)
+    assert turns > 10
+
+
+def test_an_exception_never_crosses_guests(driver: Driver) -> None:
+    """Eight threads of guests that trap, fail and succeed: each ends in its own way, a thousand times over."""
+    endings = {
+        "trap": "tensor.Tensor([3_000_000], tensor.TensorType.U8, bytes(3_000_000))",
+        "error": 'raise RuntimeError("of " + sys.argv[1])',
+        "typed": "say(failure(graph.load_by_name, sys.argv[1]))",
+        "fine": "say(sys.argv[1])",
+    }
+    wrong: list[object] = []
+
+    def run(number: int) -> None:
+        kind = list(endings)[number % 4]
+        name = f"guest-{number}"
+        try:
+            outcome = driver.host(["echo"]).run(driver.component, [endings[kind], name])
+            seen = (outcome.exit_code, outcome.stdout.decode().strip(), outcome.stderr.decode().strip())
+        except GuestTrapped as exc:
+            seen = (-1, "", str(exc).partition(":")[0])
+        wanted = {
+            "trap": (-1, "", "the guest trapped"),
+            "error": (1, "", f"RuntimeError: of {name}"),
+            "typed": (0, f"not-found: no graph '{name}' is granted; granted: echo", ""),
+            "fine": (0, name, ""),
+        }[kind]
+        if seen != wanted:
+            wrong.append((seen, wanted))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(run, range(1000)))
+    assert wrong == []
+
+
+def test_a_guest_that_spins_is_stopped_by_its_deadline_and_hurts_nobody(driver: Driver) -> None:
+    """An endless loop ends at its time, while a neighbour answers as ever."""
+    limits = Limits(deadline_s=1.0)
+    ended: list[str] = []
+
+    def spin() -> None:
+        with pytest.raises(GuestTrapped, match=r"the guest was stopped: its time of 1 s is over") as caught:
+            driver.run("while True: pass", graphs=["echo"], limits=limits)
+        ended.append(str(caught.value))
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    outcome = driver.run(
+        'say(session(graph.load_by_name("echo")).ask(types.Turn_Say("hi"), None).text)', graphs=["echo"]
+    )
+    thread.join(10)
+    assert outcome.stdout == b"hi\n"
+    assert len(ended) == 1
+
+
+def test_a_guest_that_waits_for_the_host_is_stopped_by_its_deadline_too(driver: Driver) -> None:
+    """Waiting for a slow reply ends at the guest's deadline, not at the reply's end."""
+    source = """
+        session(graph.load_by_name("echo")).ask(types.Turn_Say("x" * 1000), None)
+    """
+    with pytest.raises(GuestTrapped, match="its time of 1 s is over"):
+        driver.run(source, graphs=["echo,settings.delay_ms=50"], limits=Limits(deadline_s=1.0))
+
+
+def test_memory_is_capped(driver: Driver) -> None:
+    """A guest that grows without end gets its own memory error, and no more."""
+    outcome = driver.run(
+        """
+        held = []
+        while True:
+            held.append(bytearray(8 << 20))
+        """,
+        limits=Limits(memory_bytes=128 << 20),
+        status=1,
+    )
+    assert outcome.stderr.startswith(b"MemoryError")

@@ -1,0 +1,59 @@
+"""
+The files of the graph ``echo``, made of nothing; ``python -m tests.text.echo_folder`` writes them anew.
+
+A token for each byte, whose id is that byte; then control tokens. The template gives what the user said last, and
+nothing around it, so that a graph which answers a prompt with itself answers with just that.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import wit_llm
+from wit_llm.decoder import BYTE_OF_CHARACTER
+
+FOLDER = Path(wit_llm.__file__).parent / "embedded" / "echo"
+CONTROL_TOKENS = ("<|end|>", "<|bos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
+END = 256
+
+
+def files() -> dict[str, str]:
+    """Name and content of each."""
+    added = [
+        {
+            "id": END + place,
+            "content": text,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
+        for place, text in enumerate(CONTROL_TOKENS)
+    ]
+    vocab = dict(sorted(BYTE_OF_CHARACTER.items(), key=lambda entry: entry[1]))
+    tokenizer = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": None,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
+        "post_processor": None,
+        "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
+        "model": {"type": "BPE", "vocab": vocab, "merges": []},
+    }
+    said_last = "messages | selectattr('role', 'equalto', 'user') | map(attribute='content') | list | last"
+    return {
+        "chat_template.jinja": f"{{{{ {said_last} }}}}",
+        "generation_config.json": json.dumps({"eos_token_id": END}, indent=1) + "\n",
+        "tokenizer.json": json.dumps(tokenizer, indent=1, ensure_ascii=False) + "\n",
+        "tokenizer_config.json": json.dumps({"bos_token": "<|bos|>", "eos_token": "<|end|>"}, indent=1) + "\n",
+    }
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, content in files().items():
+        (FOLDER / name).write_text(content, encoding="utf-8")
