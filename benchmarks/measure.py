@@ -6,8 +6,8 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
@@ -33,10 +33,19 @@ Other = TypeVar("Other")
 def parser(question: str | None) -> argparse.ArgumentParser:
     """Options that every benchmark has; the question is its module's docstring."""
     made = argparse.ArgumentParser(description=question, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--pairs", type=int, help=f"rounds of both sides; default {PAIRS}, the least that passes a bar")
+    made.add_argument(
+        "--pairs", type=_count, help=f"rounds of both sides; default {PAIRS}, the least that passes a bar"
+    )
     made.add_argument("--quick", action="store_true", help=f"{QUICK_PAIRS} pairs, and no bar decides the exit status")
     made.add_argument("--json", type=Path, metavar="FILE", help="append each row to FILE, a line of JSON")
     return made
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"at least 1, not {count}")
+    return count
 
 
 def in_turns(
@@ -150,7 +159,6 @@ class Row:
         return record
 
 
-@dataclass(slots=True)
 class Report:
     """
     What a benchmark prints.
@@ -158,26 +166,26 @@ class Report:
     Args:
         question: The module's docstring.
         arguments: As ``parser`` has read them.
-        sizes: What the work was made of.
+        sizes: What the work is made of.
+
+    Raises:
+        SystemExit: Too few pairs for a bar.
     """
 
-    question: str | None
-    arguments: argparse.Namespace
-    sizes: dict[str, object]
-    _failed: bool = field(default=False, init=False)
-
-    def __post_init__(self) -> None:
-        print((self.question or "").strip().splitlines()[0])
-        for name, facts in (("machine", machine()), ("versions", versions()), ("sizes", self.sizes)):
+    def __init__(self, question: str | None, arguments: argparse.Namespace, sizes: Mapping[str, object]) -> None:
+        self._question = (question or "").strip().splitlines()[0]
+        self._quick: bool = arguments.quick
+        self._file: Path | None = arguments.json
+        self._sizes = sizes
+        self._failed = False
+        self.pairs: int = arguments.pairs or (QUICK_PAIRS if arguments.quick else PAIRS)
+        if not self._quick and self.pairs < PAIRS:
+            raise SystemExit(f"error: {self.pairs} pairs are too few for a bar, which wants {PAIRS}; or say --quick")
+        print(self._question)
+        for name, facts in (("machine", machine()), ("versions", versions()), ("sizes", sizes)):
             print(f"{name}: {', '.join(f'{key} {value}' for key, value in facts.items())}")
-        print(
-            f"{self.pairs} pairs in turns, A B B A; median (p10–p90), ratio of ours to the other [95 % interval]", flush=True
-        )
-
-    @property
-    def pairs(self) -> int:
-        """How many to measure."""
-        return int(self.arguments.pairs or (QUICK_PAIRS if self.arguments.quick else PAIRS))
+        print(f"{self.pairs} pairs in turns, A B B A; median (p10..p90), ratio of ours to the other [95 % interval]")
+        print(end="", flush=True)
 
     def add(self, row: Row) -> None:
         """Print a row and its bar, and append it to the file of ``--json``."""
@@ -187,15 +195,14 @@ class Report:
             print(sentence)
             self._failed |= not passed
         print(end="", flush=True)
-        if self.arguments.json is not None:
-            benchmark = (self.question or "").strip().splitlines()[0]
-            record = {"benchmark": benchmark, **row.record(), "sizes": self.sizes} | machine() | versions()
-            with self.arguments.json.open("a", encoding="utf-8") as file:
+        if self._file is not None:
+            record = {"benchmark": self._question, **row.record(), "sizes": self._sizes} | machine() | versions()
+            with self._file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
     def status(self) -> int:
         """The exit status: 1 where a bar was missed, unless the run was a quick one."""
-        return int(self._failed and not self.arguments.quick)
+        return int(self._failed and not self._quick)
 
 
 def machine() -> dict[str, object]:
@@ -227,7 +234,7 @@ def _percentiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 def _spread(values: Sequence[float]) -> str:
     p10, median, p90 = _percentiles(values)
-    return f"{_short(median)} ({_short(p10)}–{_short(p90)})"
+    return f"{_short(median)} ({_short(p10)}..{_short(p90)})"
 
 
 def _median(values: Sequence[float]) -> str:

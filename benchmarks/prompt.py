@@ -1,12 +1,14 @@
 """
 What does a prompt through the packaged chat guest cost, against openvino-genai driven directly?
 
-Both get the same token ids and have the same IR, scheduler and number of tokens to make; the end token is ignored. Each
-is a process of its own, because a step of OpenVINO's holds the GIL of its process, and only one of them computes at a
-time. Ours counts from the host's entry into `start`, so that template, tokenizer, door and channel are in it; the other
-counts from the request with ready token ids. Every prompt is new to both, so that no prefix cache helps. Bars: the first
-token's id of a 16-token prompt is there at most 3 ms later, and the decode rate is at least 95 %.
+Both get the same token ids and have the same IR, scheduler and number of tokens to make; the end token is ignored.
+Each is a process of its own, because a step of OpenVINO's holds the GIL of its process, and only one of them computes
+at a time. Ours counts from the host's entry into `start`, so that template, tokenizer, door and channel are in it; the
+other counts from the request with ready token ids. Every prompt is new to both, so that no prefix cache helps. Bars:
+the first token's id of a 16-token prompt is there at most 3 ms later, and the decode rate is at least 95 %.
 """
+
+# ruff: noqa: D400 -- the first line is a question
 
 from __future__ import annotations
 
@@ -14,12 +16,13 @@ import json
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from measure import BENCH, CACHE, Bar, Of, Report, Row, in_turns, parser
@@ -128,6 +131,42 @@ def direct(line: Line, folder: Path) -> None:
         line.send(Reply(len(token_ids), (first - began) * 1e3, total_ms, total_ms, tokenizer.decode(token_ids)))
 
 
+class Questions:
+    """
+    Prompts of made-up words, each asked once.
+
+    Token ids are those of transformers, so that ours are compared with somebody else's.
+
+    Args:
+        folder: The model's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from random_llama import words
+        from transformers import AutoTokenizer
+
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self._words = words(5_000, seed=1)
+        self._rng = np.random.default_rng(0)
+        self._asked: dict[tuple[int, int], Question] = {}
+
+    def question(self, number: int, reply_tokens: int) -> Question:
+        """The question of a round; both sides get the same."""
+        if (number, reply_tokens) not in self._asked:
+            self._asked[number, reply_tokens] = self._new(reply_tokens)
+        return self._asked[number, reply_tokens]
+
+    def _new(self, reply_tokens: int) -> Question:
+        while True:
+            text = " ".join(self._rng.choice(self._words, self._rng.integers(1, PROMPT_TOKENS)))
+            messages = [{"role": "user", "content": text}]
+            encoded: Mapping[str, list[int]] = self._tokenizer.apply_chat_template(
+                messages, add_generation_prompt=True, return_dict=True
+            )
+            if len(encoded["input_ids"]) == PROMPT_TOKENS:
+                return Question(text, encoded["input_ids"], reply_tokens)
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """One way to have questions answered, in a process of its own."""
@@ -145,12 +184,12 @@ class Side:
         there.close()  # so that its end is seen here
         return cls(process, here)
 
-    def ask(self, question: Question) -> Reply:
-        """Wait for the answer."""
-        self.line.send(question)
+    def answer(self, questions: Questions, reply_tokens: int, number: int) -> Reply:
+        """Put the question of a round, and wait for the answer."""
+        self.line.send(questions.question(number, reply_tokens))
         reply: Reply = self.line.recv()
-        if reply.tokens != question.reply_tokens:
-            raise RuntimeError(f"{self.process.name} made {reply.tokens} tokens of {question.reply_tokens}")
+        if reply.tokens != reply_tokens:
+            raise RuntimeError(f"{self.process.name} made {reply.tokens} tokens of {reply_tokens}")
         return reply
 
     def close(self) -> None:
@@ -159,46 +198,9 @@ class Side:
         self.process.join()
 
 
-class Questions:
-    """
-    Prompts of made-up words, each asked once.
-
-    Token ids are those of transformers, so that ours are compared with somebody else's.
-
-    Args:
-        folder: The model's.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        from random_llama import words
-        from transformers import AutoTokenizer
-
-        self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._words = words(5_000, seed=1)
-        self._rng = np.random.default_rng(0)
-        self._asked: dict[tuple[int, int], Question] = {}
-
-    def question(self, number: int, reply_tokens: int) -> Question:
-        """The question of a round; both sides get the same."""
-        if (number, reply_tokens) not in self._asked:
-            self._asked[number, reply_tokens] = self._new(reply_tokens)
-        return self._asked[number, reply_tokens]
-
-    def _new(self, reply_tokens: int) -> Question:
-        while True:
-            text = " ".join(self._rng.choice(self._words, self._rng.integers(1, PROMPT_TOKENS)))
-            messages = [{"role": "user", "content": text}]
-            encoded = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
-            if len(encoded["input_ids"]) == PROMPT_TOKENS:
-                return Question(text, encoded["input_ids"], reply_tokens)
-
-
 def _rounds(sides: tuple[Side, Side], questions: Questions, reply_tokens: int, pairs: int) -> list[tuple[Reply, Reply]]:
     """The same questions to both sides in turns, and the same answers."""
-    left, right = (
-        lambda number, side=side: side.ask(questions.question(number, reply_tokens))  # type: ignore[misc]
-        for side in sides
-    )
+    left, right = (partial(side.answer, questions, reply_tokens) for side in sides)
     rounds = list(in_turns(left, right, pairs, warm_ups=2))
     for a, b in rounds:
         if a.text != b.text:
@@ -209,7 +211,9 @@ def _rounds(sides: tuple[Side, Side], questions: Questions, reply_tokens: int, p
 def main() -> int:
     """Measure first tokens, then whole replies."""
     options = parser(__doc__)
-    options.add_argument("--model", type=Path, metavar="FOLDER", help="another IR; default is the 135M shape, made once")
+    options.add_argument(
+        "--model", type=Path, metavar="FOLDER", help="another IR; default is the 135M shape, made once"
+    )
     arguments = options.parse_args()
     reply_tokens = QUICK_REPLY_TOKENS if arguments.quick else REPLY_TOKENS
     folder = arguments.model or _random_model()
@@ -219,9 +223,13 @@ def main() -> int:
     with closing(Side.start(ours, folder)) as left, closing(Side.start(direct, folder)) as right:
         sides = left, right
         first = _rounds(sides, questions, 1, report.pairs * FIRST_TOKEN_ROUNDS)
-        report.add(Row("first token's id", "ms", "direct", [(a.first_ms, b.first_ms) for a, b in first], FIRST_TOKEN_BAR))
+        report.add(
+            Row("first token's id", "ms", "direct", [(a.first_ms, b.first_ms) for a, b in first], FIRST_TOKEN_BAR)
+        )
         whole = _rounds(sides, questions, reply_tokens, report.pairs)
-        report.add(Row("decode rate", "tokens/s", "direct", [(a.tokens_per_s, b.tokens_per_s) for a, b in whole], DECODE_BAR))
+        report.add(
+            Row("decode rate", "tokens/s", "direct", [(a.tokens_per_s, b.tokens_per_s) for a, b in whole], DECODE_BAR)
+        )
         report.add(Row("a guest's whole run", "ms", "direct", [(a.whole_ms, b.whole_ms) for a, b in whole]))
     return report.status()
 

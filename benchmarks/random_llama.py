@@ -1,4 +1,4 @@
-"""A Llama of SmolLM2-135M's shape that has learned nothing, with a tokenizer of its own: made once, without a network."""
+"""A Llama of SmolLM2-135M's shape that has learned nothing, and a tokenizer for it, made without a network."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _save_tokenizer(folder: Path) -> None:
     if tokenizer.get_vocab_size() != VOCABULARY:
         raise RuntimeError(f"{tokenizer.get_vocab_size()} tokens were learned; {VOCABULARY} are wanted")
     pad, bos, end = CONTROL_TOKENS[:3]
-    fast = PreTrainedTokenizerFast(
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         pad_token=pad,
         bos_token=bos,

@@ -55,7 +55,7 @@ def test_every_name_of_the_front_door_opens() -> None:
 
     assert [name for name in wit_llm.__all__ if not hasattr(wit_llm, name)] == []
     with pytest.raises(AttributeError, match="module 'wit_llm' has no attribute 'Hostess'"):
-        _ = wit_llm.Hostess  # type: ignore[attr-defined]
+        _ = wit_llm.Hostess
 
 
 def _fastest_s(*args: str) -> float:

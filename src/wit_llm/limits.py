@@ -12,24 +12,24 @@ class Limits:
 
     Args:
         handles: Live resource handles of all kinds; 100,000 in one instance would end the whole process.
-        sessions: Live sessions.
-        generations: Replies being produced at the same time.
+        sessions: Live sessions, each of which produces one reply at a time.
         prompt_bytes: UTF-8 bytes of one turn with its history, looked at before anything is tokenised.
         tensor_bytes: Bytes of one tensor.
         held_bytes: Bytes of all tensors that the guest holds in the host.
         tensors: Inputs, or outputs, of one compute.
         rank: Axes of one tensor.
         memory_bytes: Linear memory.
+        output_bytes: Written to standard output and error together, where they do not go to the process's own.
         deadline_s: Wall-clock seconds from start to end; none is no limit.
     """
 
     handles: int = 1_000
     sessions: int = 16
-    generations: int = 16
     prompt_bytes: int = 4 << 20
     tensor_bytes: int = 1 << 30
     held_bytes: int = 2 << 30
     tensors: int = 64
     rank: int = 16
     memory_bytes: int = 1 << 30
+    output_bytes: int = 256 << 20
     deadline_s: float | None = None

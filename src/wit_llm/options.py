@@ -194,7 +194,7 @@ class Options:
             if not 1 <= len(text.encode()) <= STOP_BYTES:
                 raise InvalidArgument(f"a stop string has 1 to {STOP_BYTES} bytes, got {len(text.encode())}")
         for key, _ in self.extra:
-            raise InvalidArgument(f"extra: unknown key {key!r}; this backend knows none")
+            raise InvalidArgument(f"extra: unknown key {key[:80]!r}; this backend knows none")
         for name, given in (
             ("constraint", self.constraint is not None),
             ("tools", bool(self.tools)),

@@ -7,9 +7,10 @@ import re
 import threading
 import tomllib
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -211,14 +212,16 @@ class Registry:
 
     def _load(self, grant: Grant) -> Loaded:
         backend = grant.backend or detect(grant.path)
+        source = GraphSource(grant.name, backend, grant.path, grant.target, grant.settings)
         try:
-            digest = folder_digest(grant.path)
-            engine = Engine(GraphSource(grant.name, backend, grant.path, grant.target, grant.settings), self._sink)
+            with ThreadPoolExecutor(1) as aside:
+                digest = aside.submit(folder_digest, grant.path)
+                engine = Engine(source, self._sink)
+            self._engines.append(engine)
+            return Loaded(grant, Graph(grant.name, engine, self._limits, self._sink), digest.result())
         except (OperatorError, OSError) as exc:
             self._sink(GraphFailed(grant.name, str(exc)))
             raise BackendFailure(f"graph '{grant.name}' cannot be loaded; the host's log says why") from exc
-        self._engines.append(engine)
-        return Loaded(grant, Graph(grant.name, engine, self._limits, self._sink), digest)
 
     def entries(self) -> list[Entry]:
         """What there is, loaded or not."""
@@ -256,6 +259,7 @@ def folder_digest(folder: Path) -> str:
     return f"sha256:{whole.hexdigest()}"
 
 
+@lru_cache(maxsize=4096)
 def _file_digest(path: Path, _size: int, _mtime_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

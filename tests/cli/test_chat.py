@@ -70,6 +70,21 @@ def test_unknown_model_lists_those_there_are(command: Command) -> None:
 
 
 @pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        pytest.param(50_000, "error: the prompt has 50000 tokens; the window of 4096 leaves ", id="window"),
+        pytest.param(100_000, "error: the prompt and the system text have 100004 bytes; `chat` takes ", id="arguments"),
+    ],
+)
+def test_too_long_a_prompt_is_refused_with_its_numbers(command: Command, size: int, told: str) -> None:
+    """Nothing is cut: the line says how much there is and how much fits."""
+    ended = command("chat", "-m", "echo", stdin="x" * size)
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(told)
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("stdin", "told"),
     [
         pytest.param(b"caf\xe9", "standard input is not UTF-8 text", id="latin-1"),

@@ -11,6 +11,7 @@ from wit_llm import __version__
 from wit_llm.cli.doctor import meets, packages
 
 
+@pytest.mark.slow
 def test_a_good_installation_has_nothing_to_mend(command: Command) -> None:
     """Everything that is needed is found with its version, and the status is 0."""
     ended = command("doctor", "--json")
@@ -26,6 +27,7 @@ def test_a_good_installation_has_nothing_to_mend(command: Command) -> None:
     assert found["openvino on cpu"]["found"].startswith("loads tiny in ")
 
 
+@pytest.mark.slow
 def test_the_report_is_a_table(command: Command) -> None:
     """For people it is a line each, with a verdict at its end."""
     lines = command("doctor").stdout.splitlines()
@@ -61,6 +63,6 @@ def test_what_is_missing_comes_with_the_command_that_mends_it() -> None:
         ("1.0", "", True),
     ],
 )
-def test_versions_are_compared_by_their_numbers(version: str, wanted: str, met: bool) -> None:  # noqa: FBT001
+def test_versions_are_compared_by_their_numbers(version: str, wanted: str, met: bool) -> None:
     """A local part such as +cpu says nothing, and 8.10 comes after 8.2."""
     assert meets(version, wanted) is met

@@ -43,7 +43,7 @@ def test_help_names_every_command(command: Command) -> None:
     assert [sentence for _, sentence in listed if not sentence.endswith(".") or sentence.endswith("...")] == []
 
 
-@pytest.mark.parametrize("name", ["", *COMMANDS])
+@pytest.mark.parametrize("name", ["", *(pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS)])
 def test_examples_of_the_help_work_when_pasted(
     name: str, command: Command, path_with_command: str, environment: dict[str, str], tmp_path: Path
 ) -> None:

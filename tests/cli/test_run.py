@@ -8,27 +8,16 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from wasmtime import wat2wasm
-
+from tests.cli.components import LOOPS_FOR_EVER, program_of
 from tests.conftest import Command, Driver
 from wit_llm import Grant
-
-# a program whose `run` does what the core module's body says
-PROGRAM = """
-(component
-  (core module $m (func (export "run") (result i32) {body}))
-  (core instance $i (instantiate $m))
-  (func $run (result (result)) (canon lift (core func $i "run")))
-  (instance $cli (export "run" (func $run)))
-  (export "wasi:cli/run@0.2.0" (instance $cli)))
-"""
 
 
 @pytest.fixture
 def program(tmp_path: Path, request: pytest.FixtureRequest) -> str:
     """A component made of the body that the test gives."""
     path = tmp_path / "program.wasm"
-    path.write_bytes(wat2wasm(PROGRAM.format(body=request.param)))
+    path.write_bytes(program_of(request.param))
     return path.name
 
 
@@ -93,7 +82,7 @@ def test_trap_is_one_line(command: Command, program: str) -> None:
     assert ended.stderr == "error: the guest trapped: wasm `unreachable` instruction executed\n"
 
 
-@pytest.mark.parametrize("program", ["(loop $forever (br $forever)) unreachable"], indirect=True)
+@pytest.mark.parametrize("program", [LOOPS_FOR_EVER], indirect=True)
 def test_timeout_ends_a_guest_that_loops_for_ever(command: Command, program: str) -> None:
     """``--timeout`` is kept, and said."""
     start_s = time.monotonic()

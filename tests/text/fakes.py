@@ -19,7 +19,7 @@ from wit_llm.text.session import Session
 from wit_llm.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from wit_llm.errors import NNError
     from wit_llm.options import Decoding
@@ -65,18 +65,18 @@ class Asked:
 
 class ScriptedEngine:
     """
-    Says nothing by itself, unless it is given texts to answer with, one a request, at once.
+    Says nothing by itself.
 
     Args:
         window: Tokens of a prompt and its reply together.
-        answers: Said before ``generate`` returns, as a quick engine may.
+        speak: Handed each request before ``generate`` returns, as a quick engine may speak.
     """
 
-    def __init__(self, window: int, answers: Sequence[str]) -> None:
+    def __init__(self, window: int, speak: Callable[[Asked], None]) -> None:
         self.info = GraphInfo((), (), TextInfo(320, window), any_tensors=True)
         self.asked: list[Asked] = []
         self.error: NNError | None = None
-        self._answers = list(answers)
+        self.speak = speak
 
     def generate(self, admitted: Admitted, decoding: Decoding, listener: Listener) -> Asked:
         """As ``worker.client.Engine``."""
@@ -85,9 +85,7 @@ class ScriptedEngine:
         token_ids = memoryview(admitted["input_ids"].data).cast("B").cast("q").tolist()
         asked = Asked(token_ids, decoding, listener)
         self.asked.append(asked)
-        if self._answers:
-            listener.accepted()
-            asked.end(self._answers.pop(0))
+        self.speak(asked)
         return asked
 
 
@@ -99,7 +97,7 @@ class Table:
         template: The chat template; none for a model without one.
         setup: Of the session.
         window: Of the model.
-        answers: As ``ScriptedEngine``.
+        speak: As ``ScriptedEngine``.
         limits: Of the guest.
         sampler: The model's own.
         bell: The guest's.
@@ -111,12 +109,12 @@ class Table:
         *,
         setup: Setup | None = None,
         window: int = 4096,
-        answers: Sequence[str] = (),
+        speak: Callable[[Asked], None] = lambda _: None,
         limits: Limits | None = None,
         sampler: Sampler | None = None,
         bell: Bell | None = None,
     ) -> None:
-        self.engine = ScriptedEngine(window, answers)
+        self.engine = ScriptedEngine(window, speak)
         self.model = Model(
             graph=Graph("graph", cast("Engine", self.engine), Limits(), ignore),
             name="graph",

@@ -32,13 +32,13 @@ class Settings(msgspec.Struct, frozen=True):
     Args:
         delay_ms: How long each step takes.
         window: Tokens of a prompt and its reply together.
-        vocab_size: Token ids are below it.
+        vocab_size: Token ids are below it; 262 are those of the embedded tokenizer.
         max_num_seqs: Requests at once; more than these wait.
     """
 
     delay_ms: Annotated[float, msgspec.Meta(ge=0)] = 0
     window: Annotated[int, msgspec.Meta(ge=1)] = 4096
-    vocab_size: Annotated[int, msgspec.Meta(ge=1)] = 320
+    vocab_size: Annotated[int, msgspec.Meta(ge=1)] = 262
     max_num_seqs: Annotated[int, msgspec.Meta(ge=1)] = 64
 
 

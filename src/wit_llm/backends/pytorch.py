@@ -142,13 +142,15 @@ def _program(path: Path, device: torch.device) -> Program:
         with zipfile.ZipFile(path) as file:
             _refuse_code(path, file.namelist())
         program = torch.export.load(path)
+        # The signature of what was exported does not name what is written in place.
+        signature = program.run_decompositions({}).graph_signature
         if device.type != "cpu":
             program = move_to_device_pass(program, device)
     except OperatorError:
         raise
     except Exception as error:
         raise OperatorError(f"{path} cannot be read as an exported program: {error}") from error
-    changed = (*program.graph_signature.buffers_to_mutate.values(), *program.graph_signature.user_inputs_to_mutate)
+    changed = (*signature.buffers_to_mutate.values(), *signature.parameters_to_mutate.values())
     if changed:
         raise OperatorError(f"{path} writes on {', '.join(changed)}; a graph keeps nothing between computes")
     return Program(program, device)

@@ -69,8 +69,7 @@ def main(*, debug: bool) -> None:
     \b
     Examples:
       wit-llm chat "What is the capital of Japan?"
-      wit-llm graphs
-      wit-llm doctor
+      wit-llm graphs tiny
     """
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from wit_llm.registry import Grant
 
 DEFAULT_GRAPH = "tiny"
+# the packaged guest keeps its arguments in one page of 64 KiB, and traps where they are larger
+ARGUMENT_BYTES = 56 << 10
 
 
 @click.command()
@@ -49,6 +51,8 @@ def chat(
         click.echo(f"chatting with {grant.name}; Ctrl-C stops a reply, Ctrl-D ends the chat", err=True)
     else:
         args.append(_joined(prompt))
+    if (size := sum(len(arg.encode()) for arg in args)) > ARGUMENT_BYTES:
+        raise OperatorError(f"the prompt and the system text have {size} bytes; `chat` takes {ARGUMENT_BYTES} at most")
     sys.exit(run_attached(CHAT_GUEST, args, graphs=[grant], stdin=None if conversation else b"", prompted=True))
 
 

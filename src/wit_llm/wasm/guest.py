@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 Output = Callable[[bytes], object]
 
+# Instances, tables and memories that a component may be made of; a Python guest has some fifty of each.
+MANY = 1_000
+
 
 class Table:
     """
@@ -153,6 +156,7 @@ class Guest:
         self._deadline = None if limits.deadline_s is None else time.monotonic() + limits.deadline_s
         self.bell = Bell(self._deadline)
         self._sink = sink
+        self._written_bytes = 0
         self._fault = ""
         self._stopped = ""
 
@@ -170,7 +174,9 @@ class Guest:
         CURRENT.guest = self
         with tempfile.NamedTemporaryFile() as stdin:
             try:
-                store.set_limits(memory_size=self.limits.memory_bytes)
+                store.set_limits(
+                    self.limits.memory_bytes, table_elements=MANY**2, instances=MANY, tables=MANY, memories=MANY
+                )
                 store.set_wasi(self._wasi(stdio, stdin))
                 self._watch(store)
                 return self._run(store)
@@ -233,6 +239,10 @@ class Guest:
 
     def _output(self, write: Output) -> Callable[[bytes], int]:
         def output(data: bytes) -> int:
+            self._written_bytes += len(data)
+            if self._written_bytes > self.limits.output_bytes:
+                self.end(f"the guest was stopped: it wrote more than {self.limits.output_bytes} bytes")
+                return len(data)
             try:
                 write(data)
             except BaseException as exc:  # noqa: BLE001 -- leaving the callback would end the process

@@ -1,0 +1,56 @@
+"""The backends, each behind an engine, with the graphs that the contract is tried on."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.contract.graphs import write
+from wit_llm.worker.client import Engine, GraphSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TINY = Path(str(files("wit_llm"))) / "embedded" / "tiny"
+
+# One thread, because two that wait for each other on a busy machine are ten times slower than one.
+SETTINGS = {"openvino": {}, "pytorch": {"num_threads": "1"}}
+
+SLOW_TO_IMPORT = pytest.param("pytorch", marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="session", params=["echo", "echo-worker", "openvino", SLOW_TO_IMPORT])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Every backend."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def types(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A graph of every element type that the backend has."""
+    folder = tmp_path_factory.mktemp(backend)
+    if not backend.startswith("echo"):
+        folder = write(backend, folder / "types")
+    engine = Engine(GraphSource("types", backend, folder, settings=SETTINGS.get(backend, {})))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session", params=["openvino", SLOW_TO_IMPORT])
+def tiny(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """The embedded language model, on each backend that computes it."""
+    engine = Engine(GraphSource("tiny", request.param, TINY, settings=SETTINGS[request.param]))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(params=["openvino", SLOW_TO_IMPORT])
+def tiny_with_one_slot(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """The same, for one request at a time, and for one test alone."""
+    settings = {**SETTINGS[request.param], "max_num_seqs": "1"}
+    engine = Engine(GraphSource("tiny", request.param, TINY, settings=settings))
+    yield engine
+    engine.close()
