@@ -17,7 +17,7 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -106,7 +106,7 @@ def direct(line: Line, folder: Path) -> None:
 
     settings = Settings(cache_size_gb=CACHE_GB)  # what our own backend makes its scheduler from
     scheduler = genai.SchedulerConfig()
-    scheduler.cache_size = CACHE_GB
+    scheduler.cache_size = settings.cache_size_gb
     scheduler.enable_prefix_caching = settings.prefix_caching
     scheduler.max_num_batched_tokens = settings.max_num_batched_tokens
     pipeline = genai.ContinuousBatchingPipeline(str(folder), scheduler, "CPU", settings.properties())
@@ -186,15 +186,19 @@ class Side:
 
     def answer(self, questions: Questions, reply_tokens: int, number: int) -> Reply:
         """Put the question of a round, and wait for the answer."""
-        self.line.send(questions.question(number, reply_tokens))
-        reply: Reply = self.line.recv()
+        try:
+            self.line.send(questions.question(number, reply_tokens))
+            reply: Reply = self.line.recv()
+        except (EOFError, OSError) as error:
+            raise RuntimeError(f"the process of {self.process.name} has ended; it said why") from error
         if reply.tokens != reply_tokens:
             raise RuntimeError(f"{self.process.name} made {reply.tokens} tokens of {reply_tokens}")
         return reply
 
     def close(self) -> None:
         """Let the process end."""
-        self.line.send(None)
+        with suppress(OSError):  # it may have ended before
+            self.line.send(None)
         self.process.join()
 
 

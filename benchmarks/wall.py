@@ -186,7 +186,9 @@ def _compiled(engine: wasmtime.Engine, component: Path) -> wit.Component:
     kept = BENCH / f"{component.stem}-{version('wasmtime')}.cwasm"
     if not kept.exists():
         BENCH.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes(wit.Component(engine, component.read_bytes()).serialize())
+        part = kept.with_suffix(".part")
+        part.write_bytes(wit.Component(engine, component.read_bytes()).serialize())
+        part.replace(kept)
     return wit.Component.deserialize_file(engine, str(kept))
 
 
@@ -199,11 +201,18 @@ def _guest() -> Path:
     return Path(built.stdout.strip())
 
 
+def _ours(host: Host, component: Path, work: Work) -> Took:
+    outcome = host.run(component, work.arguments)
+    if outcome.exit_code:
+        raise RuntimeError(outcome.stderr.decode())
+    return Took.read(outcome.stdout)
+
+
 def _measure(report: Report, work: Work, host: Host, component: Path, stock: Stock) -> None:
     """One size, both ways."""
     rounds = list(
         in_turns(
-            lambda _: Took.read(host.run(component, work.arguments).stdout),
+            lambda _: _ours(host, component, work),
             lambda _: Took.read(stock.run(work.arguments)),
             report.pairs,
         )

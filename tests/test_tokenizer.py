@@ -54,7 +54,7 @@ def kind(request: pytest.FixtureRequest) -> str:
         pytest.param("<|END|>", True, list(b"<|END|>"), id="another-text"),
     ],
 )
-def test_encodes(text: str, special: bool, expected: list[int]) -> None:  # noqa: FBT001 -- the WIT's
+def test_encodes(text: str, special: bool, expected: list[int]) -> None:
     """Token ids are those of the bytes, but for control tokens where they are honoured."""
     assert Tokenizer(ECHO).encode(text, special=special) == expected
 
@@ -145,7 +145,7 @@ def test_encoding_lets_other_threads_run() -> None:
         pytest.param([], True, "", id="nothing"),
     ],
 )
-def test_decodes(token_ids: list[int], control: bool, expected: str) -> None:  # noqa: FBT001
+def test_decodes(token_ids: list[int], control: bool, expected: str) -> None:
     """Broken UTF-8 is U+FFFD; control tokens are shown where that is asked for."""
     assert Tokenizer(ECHO).decode(token_ids, control=control) == expected
 

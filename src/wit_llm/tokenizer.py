@@ -78,9 +78,9 @@ class Tokenizer:
 
     @cached_property
     def added_tokens(self) -> tuple[AddedToken, ...]:
-        """In the order of their ids."""
+        """Those that can be written, in the order of their ids."""
         added = sorted(self._engine.get_added_tokens_decoder().items())
-        return tuple(AddedToken(token.content, token_id, token.special) for token_id, token in added)
+        return tuple(AddedToken(token.content, token_id, token.special) for token_id, token in added if token.content)
 
     @cached_property
     def control_tokens(self) -> Mapping[str, int]:

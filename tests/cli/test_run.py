@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+
 from tests.cli.components import LOOPS_FOR_EVER, program_of
 from tests.conftest import Command, Driver
 from wit_llm import Grant

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.components import LOOPS_FOR_EVER, program_of
 from tests.cli.terminal import CTRL_C, CTRL_D, Terminal
 
 SLOW_ECHO = ["--graph", "echo,settings.delay_ms=30"]
@@ -55,8 +56,10 @@ def test_ctrl_c_at_the_idle_prompt_ends_the_chat(graph: str, tmp_path: Path, env
 
 
 def test_ctrl_c_ends_a_run_that_talks_to_nobody(tmp_path: Path, environment: dict[str, str]) -> None:
-    """``run`` ends on Ctrl-C where no reply is being produced."""
-    with Terminal("-m", "wit_llm", "run", "--graph", "echo", "chat", "echo", cwd=tmp_path, env=environment) as terminal:
-        terminal.read_until("> ")
+    """``run`` ends on Ctrl-C where no reply is being produced, be the guest as busy as it likes."""
+    (tmp_path / "busy.wasm").write_bytes(program_of(LOOPS_FOR_EVER))
+    with Terminal("-m", "wit_llm", "run", "busy.wasm", cwd=tmp_path, env=environment) as terminal:
+        with pytest.raises(TimeoutError, match="no 'anything' after ''"):
+            terminal.read_until("anything", timeout_s=1.5)
         terminal.type(CTRL_C)
         assert terminal.wait() == 130

@@ -39,12 +39,35 @@ def types(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[En
     engine.close()
 
 
-@pytest.fixture(scope="session", params=["openvino", SLOW_TO_IMPORT])
-def tiny(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """The embedded language model, on each backend that computes it."""
-    engine = Engine(GraphSource("tiny", request.param, TINY, settings=SETTINGS[request.param]))
-    yield engine
-    engine.close()
+class Tinies:
+    """The embedded language model on each backend, started when a test first wants it."""
+
+    def __init__(self) -> None:
+        self._engines: dict[str, Engine] = {}
+
+    def __getitem__(self, backend: str) -> Engine:
+        if backend not in self._engines:
+            self._engines[backend] = Engine(GraphSource("tiny", backend, TINY, settings=SETTINGS[backend]))
+        return self._engines[backend]
+
+    def close(self) -> None:
+        """End them all."""
+        for engine in self._engines.values():
+            engine.close()
+
+
+@pytest.fixture(scope="session")
+def tinies() -> Iterator[Tinies]:
+    """All of them."""
+    made = Tinies()
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["openvino", SLOW_TO_IMPORT])
+def tiny(request: pytest.FixtureRequest, tinies: Tinies) -> Engine:
+    """Each of them."""
+    return tinies[request.param]
 
 
 @pytest.fixture(params=["openvino", SLOW_TO_IMPORT])

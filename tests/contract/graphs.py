@@ -1,8 +1,8 @@
 """
-Graphs that tests need on disk, written by the libraries that read them: ``python -m tests.contract.graphs KIND FOLDER``.
+Graphs that tests need on disk, written by the libraries that read them.
 
-A graph of every type has an input ``in_t`` for each element type t, free in its first axis, and an output ``out_t`` that
-is twice as much; ``in_u8`` has one axis, to be as large as one likes, and ``in_single`` is a value without axes.
+A graph of every type has an input ``in_t`` for each element type t, free in its first axis, and an output ``out_t``
+that is twice as much; ``in_u8`` has one axis, to be as large as one likes, and ``in_single`` is a value without axes.
 """
 
 from __future__ import annotations

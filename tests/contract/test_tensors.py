@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.contract.graphs import write
+from tests.worker.asking import open_descriptors
 from wit_llm.errors import InvalidArgument, OperatorError, Unsupported
 from wit_llm.tensor import Admitted, NamedTensor, Tensor, TensorSpec, TensorType
 from wit_llm.worker.client import Engine, GraphSource
@@ -130,11 +131,11 @@ def test_computes_as_often_as_one_likes(types: Engine) -> None:
     small, large = _inputs(types, [[1, 2, 3]], 1), _inputs(types, [[1, 2, 3]], 1, bytes(100_000))
     types.compute(large)
     types.compute(small)  # whose answer says that the worker has let go of the large one
-    before = len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{process}/fd"))
+    before = open_descriptors(), open_descriptors(process)
     for _ in range(200):
         types.compute(large)
     types.compute(small)
-    assert (len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{process}/fd"))) == before
+    assert (open_descriptors(), open_descriptors(process)) == before
 
 
 def test_openvino_refuses_integers_that_it_would_cut_off(tmp_path: Path) -> None:
@@ -174,9 +175,7 @@ def test_pytorch_names_the_dimensions_that_a_program_excludes(tmp_path: Path) ->
     """A program's own conditions on a free axis are the guest's to meet."""
     engine = Engine(GraphSource("narrow", "pytorch", write("narrow", tmp_path / "narrow")))
     rows = [NamedTensor("x", _tensor(TensorType.FP32, [[1, 2, 3]] * count)) for count in (8, 9)]
-    assert engine.compute(Admitted((rows[0],))) == (
-        NamedTensor("mul", _tensor(TensorType.FP32, [[2, 4, 6]] * 8)),
-    )
+    assert engine.compute(Admitted((rows[0],))) == (NamedTensor("mul", _tensor(TensorType.FP32, [[2, 4, 6]] * 8)),)
     with pytest.raises(InvalidArgument, match="^the program takes no such dimensions: "):
         engine.compute(Admitted((rows[1],)))
     engine.close()

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from wit_llm.errors import NNError
     from wit_llm.options import Decoding
     from wit_llm.tensor import Admitted
-    from wit_llm.worker.client import Engine, Listener
+    from wit_llm.worker.client import Engine
+    from wit_llm.worker.line import Listener
 
 TOKENIZER = Tokenizer(files()["tokenizer.json"])
 # A role's letter and what it said, in a row, so that token counts can be read off the text.

@@ -200,7 +200,7 @@ def test_a_text_full_of_control_tokens_takes_no_longer_than_another(text: str) -
     """What a guest writes is marked and encoded in time that grows with its length alone."""
     before = time.perf_counter()
     token_ids = _ids(JOINED, text)
-    assert time.perf_counter() - before < 6
+    assert time.perf_counter() - before < 10
     assert _control(token_ids[:1000]) == []
 
 

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 UNREAD = "^read the generation until it is finished first$"
 
 
-def _started(options: Options | None = None, **table: int) -> tuple[Table, Generation]:
+def _started(options: Options | None = None, window: int = 4096) -> tuple[Table, Generation]:
     """A reply of which nothing came yet."""
-    it = Table(**table)
+    it = Table(window=window)
     return it, it.session.start(Say("hi"), options)
 
 
@@ -277,7 +277,8 @@ def test_summary_is_complete() -> None:
 def test_summary_and_message_are_known_once_the_end_was_seen(ask: str) -> None:
     """Before, they are an error: while it runs, when it is over but unread, and when it was stopped but not read."""
     table, generation = _started()
-    for step in (lambda: table.asked.say("x"), lambda: table.asked.end(), generation.stop):
+    steps: list[Callable[[], None]] = [lambda: table.asked.say("x"), table.asked.end, generation.stop]
+    for step in steps:
         step()
         with pytest.raises(InvalidArgument, match=UNREAD):
             getattr(generation, ask)()
@@ -409,18 +410,18 @@ def test_an_error_of_the_engine_at_the_start_changes_nothing() -> None:
 
 def test_the_deadline_ends_a_wait() -> None:
     """An engine that is silent is given up, and what was said is kept."""
-    table, generation = _started(Options(deadline_ms=80))
+    table, generation = _started(Options(deadline_ms=300))
     table.asked.say("so far")
     assert generation.next() == _texts("so far")
     assert not generation.readable
     before = time.monotonic()
     assert generation.next() == _texts(finished=True)
-    assert 0.05 < time.monotonic() - before < 1
+    assert 0.1 < time.monotonic() - before < 5
     assert table.asked.cancelled.is_set()
     summary = generation.summary()
     assert (summary.reason, summary.timing.total_us, summary.usage.generated_tokens) == (
         FinishReason.DEADLINE,
-        80_000,
+        300_000,
         6,
     )
     assert _kept(table) == (message("user", "hi"), message("assistant", "so far"))
@@ -428,21 +429,21 @@ def test_the_deadline_ends_a_wait() -> None:
 
 def test_the_deadline_ends_a_reply_that_nobody_reads() -> None:
     """A token that comes too late is not taken, and its engine is told."""
-    table, generation = _started(Options(deadline_ms=30))
+    table, generation = _started(Options(deadline_ms=200))
     table.asked.say("in time")
-    time.sleep(0.05)
+    time.sleep(0.25)
     assert generation.readable
     table.asked.say("too late")
     assert table.asked.cancelled.is_set()
     assert generation.poll() == _texts("in time", finished=True)
-    assert (generation.summary().reason, generation.summary().timing.total_us) == (FinishReason.DEADLINE, 30_000)
+    assert (generation.summary().reason, generation.summary().timing.total_us) == (FinishReason.DEADLINE, 200_000)
 
 
 def test_the_deadline_counts_the_wait_for_the_engine() -> None:
     """A request that is never taken up ends as well, without a first token."""
     _, generation = _started(Options(deadline_ms=30))
     assert generation.deadline is not None
-    assert 0 < generation.deadline - time.monotonic() < 0.03
+    assert generation.deadline - time.monotonic() < 0.03
     assert generation.next() == _texts(finished=True)
     timing = generation.summary().timing
     assert (timing.queued_us, timing.first_token_us, timing.total_us) == (30_000, None, 30_000)
@@ -450,9 +451,9 @@ def test_the_deadline_counts_the_wait_for_the_engine() -> None:
 
 def test_poll_sees_the_deadline() -> None:
     """A guest that only polls is told, too."""
-    _, generation = _started(Options(deadline_ms=20))
+    _, generation = _started(Options(deadline_ms=200))
     assert generation.poll() == _texts()
-    time.sleep(0.03)
+    time.sleep(0.25)
     assert generation.poll() == _texts(finished=True)
 
 
@@ -468,7 +469,7 @@ def test_the_guests_own_time_ends_a_wait() -> None:
 
 
 def test_readable_and_keys() -> None:
-    """A reply can be read when there is news, at its end, after an error, and for ever after; keys are never used again."""
+    """A reply can be read when there is news, at its end and after an error, for ever; no key is used again."""
     generations = []
     for step in (
         lambda _: None,

@@ -84,22 +84,42 @@ def test_without_a_tokenizer_it_is_not_promptable(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "error"),
     [
-        pytest.param("tokenizer.json", "[]", "tokenizer.json is not a tokenizer: ", id="tokenizer"),
-        pytest.param("generation_config.json", "{", "generation_config.json is not JSON: ", id="not-json"),
-        pytest.param("config.json", "[]", "config.json must hold an object, got list", id="not-an-object"),
-        pytest.param("tokenizer_config.json", '{"chat_template": 5}', "chat_template of tokenizer_config.json must be text", id="template"),
-        pytest.param("generation_config.json", '{"eos_token_id": "2"}', "eos_token_id of generation_config.json must be token ids, got '2'", id="eos-text"),
-        pytest.param("config.json", '{"eos_token_id": [1, -1]}', r"eos_token_id of config.json must be token ids, got \[1, -1\]", id="eos-negative"),
-        pytest.param("generation_config.json", '{"do_sample": true, "temperature": 3}', r"generation_config.json: sampler.temperature must be", id="temperature"),
-        pytest.param("generation_config.json", '{"do_sample": true, "top_k": 2.5}', "top_k of generation_config.json must be a number, got 2.5", id="top-k"),
-        pytest.param("generation_config.json", '{"top_p": "1"}', "top_p of generation_config.json must be a number, got '1'", id="top-p"),
-        pytest.param("generation_config.json", '{"min_p": true}', "min_p of generation_config.json must be a number, got True", id="min-p"),
+        pytest.param("tokenizer", "[]", "tokenizer.json is not a tokenizer: ", id="tokenizer"),
+        pytest.param("generation_config", "{", "generation_config.json is not JSON: ", id="not-json"),
+        pytest.param("config", "[]", "config.json must hold an object, got list$", id="not-an-object"),
+        pytest.param(
+            "tokenizer_config", '{"chat_template": 5}', "chat_template of tokenizer_config.json must", id="template"
+        ),
+        pytest.param(
+            "generation_config", '{"eos_token_id": "2"}', "eos_token_id of gen.* must be token ids, got '2'", id="eos"
+        ),
+        pytest.param(
+            "config", '{"eos_token_id": [1, -1]}', r"eos_token_id of config.json must .* got \[1, -1\]", id="eos-list"
+        ),
+        pytest.param(
+            "generation_config",
+            '{"top_p": "1"}',
+            "top_p of generation_config.json must be a number, got '1'",
+            id="text",
+        ),
+        pytest.param(
+            "generation_config",
+            '{"top_k": 2.5}',
+            "top_k of generation_config.json must be a number, got 2.5",
+            id="top-k",
+        ),
+        pytest.param(
+            "generation_config", '{"min_p": true}', "min_p of generation_config.json must .* got True$", id="bool"
+        ),
+        pytest.param(
+            "generation_config", '{"do_sample": 1, "temperature": 3}', "gen.*: sampler.temperature must be", id="range"
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_is_not_what_it_should_be_is_named(tmp_path: Path, name: str, content: str, error: str) -> None:
     """By its name, and what of it is wrong; not by where it lies."""
     with pytest.raises(InvalidEncoding, match=f"^{error}") as caught:
-        _open(tmp_path, {**BARE, name: content})
+        _open(tmp_path, {**BARE, f"{name}.json": content})
     assert str(tmp_path) not in str(caught.value)
 
 

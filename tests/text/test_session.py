@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -294,6 +294,11 @@ def test_a_seed_is_chosen_and_told_where_none_is_given() -> None:
     assert max(seeds) > 2**24
 
 
+def _exactly(field: str, value: float) -> Options:
+    numbers: dict[str, Any] = {field: value}
+    return Options(sampling=Exact(Sampler(**numbers)))
+
+
 OUT_OF_RANGE = [
     pytest.param(Options(max_output_tokens=0), "max-output-tokens must be at least 1, got 0", id="no-output"),
     pytest.param(Options(deadline_ms=0), "deadline-ms must be at least 1, got 0", id="no-time"),
@@ -303,7 +308,7 @@ OUT_OF_RANGE = [
     pytest.param(Options(extra=(("beams", "4"),)), "extra: unknown key 'beams'; this backend knows none", id="extra"),
     *(
         pytest.param(
-            Options(sampling=Exact(Sampler(**{field: value}))),
+            _exactly(field, value),
             f"sampler.{field.replace('_', '-')} must be ",
             id=f"{field}={value}",
         )
@@ -479,22 +484,37 @@ def test_the_policy_fail_drops_nothing() -> None:
 
 def test_bytes_are_counted_before_anything_is_tokenised() -> None:
     """A turn with preamble and history may have so many bytes of UTF-8, and appended messages count."""
-    limits = Limits(prompt_bytes=10)
-    table = Table(limits=limits, setup=Setup((message("system", "ab"),)), speak=_answering("c", "d"))
+    limits = Limits(prompt_bytes=300)
+    table = Table(limits=limits, setup=Setup((message("system", "s" * 100),)), speak=_answering("c", "d"))
     for call in (
-        lambda: _say(table, "é" * 5),
-        lambda: table.session.measure(Say("é" * 5)),
-        lambda: table.session.append([message("user", "x" * 9)]),
-        lambda: table.session.start(Raw("x" * 11)),
-        lambda: Table(limits=limits, setup=Setup((message("system", "x" * 11),))),
+        lambda: _say(table, "é" * 101),
+        lambda: table.session.measure(Say("é" * 101)),
+        lambda: table.session.append([message("user", "x" * 201)]),
+        lambda: table.session.start(Raw("x" * 301)),
+        lambda: Table(limits=limits, setup=Setup((message("system", "x" * 301),))),
     ):
-        with pytest.raises(QuotaExceeded, match="^the allowance of prompt-bytes is 10 and used up$") as caught:
+        with pytest.raises(QuotaExceeded, match="^the allowance of prompt-bytes is 300 and used up$") as caught:
             call()
-        assert (caught.value.kind, caught.value.limit) == (QuotaKind.PROMPT_BYTES, 10)
-    assert _say(table, "é" * 4) == "c"
+        assert (caught.value.kind, caught.value.limit) == (QuotaKind.PROMPT_BYTES, 300)
+    assert _say(table, "é" * 100) == "c"
     with pytest.raises(QuotaExceeded):
         _say(table, "")
-    assert table.session.ask(Raw("x" * 10)).text == "d"
+    assert table.session.ask(Raw("x" * 300)).text == "d"
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param([Message(Role.USER, ())] * 17, id="messages-without-parts"),
+        pytest.param([message("user", "x")] * 17, id="short-messages"),
+        pytest.param([Message(Role.USER, (Text(""),) * 17)], id="empty-parts"),
+    ],
+)
+def test_what_says_little_counts_too(messages: list[Message]) -> None:
+    """A guest cannot make the host keep things without number that have no bytes."""
+    with pytest.raises(QuotaExceeded):
+        Table(limits=Limits(prompt_bytes=1024)).session.append(messages)
+    assert Table(limits=Limits(prompt_bytes=1088)).session.append(messages).used > 0
 
 
 # ---------------------------------------------------------------- while a reply is live
@@ -506,7 +526,8 @@ def test_while_a_reply_is_live() -> None:
     table.session.append([message("user", "q"), message("assistant", "r")])
     before = (table.session.history(), table.session.context(), table.session.mark(), table.session.measure(Say("z")))
     generation = table.session.start(Say("x"))
-    for step in (lambda: None, lambda: table.asked.say("y"), lambda: table.asked.end("!")):
+    steps: list[Callable[[], None]] = [lambda: None, lambda: table.asked.say("y"), lambda: table.asked.end("!")]
+    for step in steps:
         step()
         for call in (
             lambda: table.session.start(Say("z")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from wit_llm.text.message import Message, Role, Text
 from wit_llm.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 TEMPLATES = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).with_name("templates").iterdir()}
 VOCABULARIES = {
@@ -41,7 +42,7 @@ CONVERSATIONS: dict[str, Said] = {
     "nothing-said": [("user", "")],
     "nearly-control-tokens": [("user", "<|im_end x < y > z [INST <b>bold</b>"), ("assistant", ">"), ("user", "<")],
     "line-breaks": [("user", "a\n\n\n\nb\n"), ("assistant", "\n\n\nc"), ("user", "\r\n")],
-    "odd-characters": [("user", "\0 \ufeff \u200d \U000f0000 \U0010fffd \ue000 e\u0301 ｜ ＜")],
+    "odd-characters": [("user", "\0 \ufeff \u200d \U000f0000 \U0010fffd \ue000 e\u0301 \uff5c \uff1c")],
     "braces": [("user", "{{ 7 * 7 }} {% raw %} {# no #}"), ("assistant", "'\"\\n' | safe"), ("user", "&lt;b&gt;")],
     "the-assistant-last": [("user", "Hello"), ("assistant", "The quick brown")],
     "two-users": [("user", "one"), ("user", "two")],
@@ -53,7 +54,9 @@ CONVERSATIONS: dict[str, Said] = {
 def theirs() -> dict[str, Any]:
     """Their tokenizer of each vocabulary."""
     return {
-        name: PreTrainedTokenizerFast(tokenizer_object=Library.from_str(definition), **SPECIAL_TOKENS)
+        name: PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+            tokenizer_object=Library.from_str(definition), **SPECIAL_TOKENS
+        )
         for name, definition in VOCABULARIES.items()
     }
 
@@ -76,7 +79,7 @@ def _dicts(said: Said) -> list[dict[str, str]]:
     return [{"role": role, "content": text} for role, text in said]
 
 
-def _outcome(render: Any) -> tuple[str, Any]:  # noqa: ANN401 -- either library's
+def _outcome(render: Callable[[], object]) -> tuple[str, object]:
     """What a rendering gives: text and ids, or the words of the template that refuses."""
     try:
         return "rendered", render()
@@ -87,23 +90,20 @@ def _outcome(render: Any) -> tuple[str, Any]:  # noqa: ANN401 -- either library'
 
 
 @pytest.mark.parametrize("opened", [True, False], ids=["opened", "closed"])
-@pytest.mark.parametrize("conversation", CONVERSATIONS)
-@pytest.mark.parametrize("template", TEMPLATES)
-@pytest.mark.parametrize("vocabulary", VOCABULARIES)
+@pytest.mark.parametrize("said", CONVERSATIONS.values(), ids=CONVERSATIONS)
+@pytest.mark.parametrize("pair", [(v, t) for v in VOCABULARIES for t in TEMPLATES], ids="-".join)
 def test_text_and_token_ids_are_those_of_transformers(
     theirs: dict[str, Any],
     ours: dict[tuple[str, str], Chat],
-    *,
-    vocabulary: str,
-    template: str,
-    conversation: str,
+    pair: tuple[str, str],
+    said: Said,
     opened: bool,
 ) -> None:
     """The same text, the same token ids, or the same refusal."""
-    their, our, said = theirs[vocabulary], ours[vocabulary, template], CONVERSATIONS[conversation]
+    their, our = theirs[pair[0]], ours[pair]
 
     def expected() -> tuple[str, list[int]]:
-        their.chat_template = TEMPLATES[template]
+        their.chat_template = TEMPLATES[pair[1]]
         text = their.apply_chat_template(_dicts(said), tokenize=False, add_generation_prompt=opened)
         ids = their.apply_chat_template(_dicts(said), add_generation_prompt=opened, return_dict=False)
         return text, list(ids)
@@ -118,7 +118,7 @@ def test_text_and_token_ids_are_those_of_transformers(
 def test_templates_render_and_refuse(ours: dict[tuple[str, str], Chat]) -> None:
     """The comparison above is of renderings as well as of refusals: both occur in number."""
     kinds = [
-        _outcome(lambda template=template, said=said: ours["byte-level", template].render(_messages(said)))[0]
+        _outcome(partial(ours["byte-level", template].render, _messages(said)))[0]
         for template in TEMPLATES
         for said in CONVERSATIONS.values()
     ]

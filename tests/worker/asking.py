@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from array import array
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wit_llm.options import Decoding
@@ -52,6 +53,11 @@ class Heard:
         """All that there was to hear."""
         assert self._over.wait(SOON_S), "neither an end nor a failure came"
         return self
+
+
+def open_descriptors(process: int | str = "self") -> int:
+    """How many descriptors a process has open."""
+    return len(list(Path(f"/proc/{process}/fd").iterdir()))
 
 
 def prompt(engine: Engine, token_ids: Sequence[int]) -> Admitted:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.worker.asking import open_descriptors
 from wit_llm.backends.base import End, GraphInfo, Progress, Target, TextInfo
 from wit_llm.errors import TooLarge
 from wit_llm.options import Decoding, Sampler
@@ -175,18 +176,18 @@ def test_large_tensors_do_not_go_through_the_socket(sockets: Pair) -> None:
 def test_no_descriptor_stays_open(sockets: Pair) -> None:
     """200 rounds with large tensors leave nothing open; tensors that are kept cost few descriptors, and stay whole."""
     host, worker = sockets
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     kept = []
     for number in range(200):
         host.send(Compute(number, Cargo([_tensor(number.to_bytes(2, "little") * SHARED_FROM_BYTES)])))
         received = worker.receive()
         assert isinstance(received, Compute)
         kept.append(received)
-    assert len(os.listdir("/proc/self/fd")) == before + MAPPED_AT_ONCE
+    assert open_descriptors() == before + MAPPED_AT_ONCE
     assert all(_flat(one)[0][3] == one.call.to_bytes(2, "little") * SHARED_FROM_BYTES for one in kept)
     kept.clear()
     del received
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_threads_do_not_interleave(sockets: Pair) -> None:
@@ -195,7 +196,7 @@ def test_threads_do_not_interleave(sockets: Pair) -> None:
     size = [10, 50_000, SHARED_FROM_BYTES + 5, 900_000]
 
     def send(thread: int) -> None:
-        random_sizes = random.Random(thread)  # noqa: S311 -- sizes are no secret
+        random_sizes = random.Random(thread)
         for number in range(25):
             data = bytes([thread]) * random_sizes.choice(size)
             host.send(Compute(thread * 100 + number, Cargo([_tensor(data)])))
@@ -300,8 +301,8 @@ def test_refuses_memory_that_is_not_safe(
 def test_refuses_more_descriptors_than_it_needs(raw: tuple[socket.socket, SocketChannel[Any, Any]]) -> None:
     """A peer cannot fill this side's table of descriptors."""
     peer, channel = raw
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     socket.send_fds(peer, [_frame(CANCEL, files=1)], [peer.fileno()] * 8)
     with pytest.raises(ChannelBroken, match="more descriptors than messages need"):
         channel.receive()
-    assert len(os.listdir("/proc/self/fd")) == before - 1  # the channel's own end is closed
+    assert open_descriptors() == before - 1  # the channel's own end is closed

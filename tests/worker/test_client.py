@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from tests.worker.asking import SOON_S, Heard, ask, generate, prompt, row
+from tests.worker.asking import SOON_S, Heard, ask, generate, open_descriptors, prompt, row
 from wit_llm.backends.base import End, GraphInfo, Target, TextInfo
 from wit_llm.errors import BackendFailure, DeadlinePassed, NNError, OperatorError, Unsupported
 from wit_llm.events import Event, GraphLoaded, HostFault, WorkerDied
@@ -31,8 +31,6 @@ class Start(Protocol):
 
     def __call__(self, backend: str, **settings: str) -> tuple[Engine, list[Event]]:
         """The engine, and what its sink is told."""
-
-
 
 
 @pytest.fixture
@@ -126,9 +124,7 @@ def test_many_ask_at_once(start: Start, backend: str) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert answers == {
-        number: ([number, number + 1] * 50, number.to_bytes(8, "little") * 50) for number in range(16)
-    }
+    assert answers == {number: ([number, number + 1] * 50, number.to_bytes(8, "little") * 50) for number in range(16)}
 
 
 def test_cancel_ends_a_request(start: Start, backend: str) -> None:
@@ -256,7 +252,7 @@ def test_a_worker_that_does_not_end_is_killed(start: Start) -> None:
 def test_engines_leave_no_descriptor_open(start: Start) -> None:
     """Starting and ending workers, killed ones too, leaves no descriptor behind."""
     start("echo-worker")[0].close()
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     for fate in (signal.SIGKILL, signal.SIGTERM, None):
         engine, _ = start("echo-worker")
         assert engine.compute(Admitted((row("x", range(50_000)),)))
@@ -264,7 +260,7 @@ def test_engines_leave_no_descriptor_open(start: Start) -> None:
             _kill(engine, fate)
             generate(engine, [1], Decoding(1))
         engine.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,8 @@ def test_prints_of_a_library_do_not_reach_the_host(tmp_path: Path, capfd: pytest
 @pytest.mark.parametrize("module", ["wit_llm.worker.client", "wit_llm.worker.__main__"])
 def test_starts_without_what_is_heavy(module: str) -> None:
     """Neither the host's end nor a worker imports a library of numbers before it is told which."""
-    program = f"import sys, {module}; print(sorted({{'numpy', 'torch', 'openvino', 'transformers'}} & set(sys.modules)))"
+    program = (
+        f"import sys, {module}; print(sorted({{'numpy', 'torch', 'openvino', 'transformers'}} & set(sys.modules)))"
+    )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ended.stdout == "[]\n"

@@ -59,7 +59,7 @@ class StandIns:
     def __init__(self, texts: Iterable[str]) -> None:
         used = {character for text in texts for character in _ANY_PRIVATE.findall(text)}
         self._free = (chr(code) for codes in _PRIVATE for code in codes if chr(code) not in used)
-        self._of: dict[str, str] = {}
+        self._of: dict[int, str] = {}
 
     def fresh(self) -> str:
         """
@@ -77,23 +77,19 @@ class StandIns:
         """The text with stand-ins in the spans, which are in order and apart."""
         pieces, at = [], 0
         for start, end in spans:
-            pieces += [text[at:start], *map(self._stand_in, text[start:end])]
+            for code in {*map(ord, text[start:end])}.difference(self._of):
+                self._of[code] = self.fresh()
+            pieces += [text[at:start], text[start:end].translate(self._of)]
             at = end
         return "".join([*pieces, text[at:]])
 
-    def show(self, text: str) -> tuple[str, frozenset[int]]:
-        """The text without stand-ins, and where they were."""
-        back = {stand_in: character for character, stand_in in self._of.items()}
+    def show(self, text: str) -> tuple[str, list[Span]]:
+        """The text without stand-ins, and where they were, in order."""
+        back = {ord(stand_in): code for code, stand_in in self._of.items()}
         if not back:
-            return text, frozenset()
-        any_of_them = re.compile(f"[{''.join(back)}]")
-        places = frozenset(found.start() for found in any_of_them.finditer(text))
-        return any_of_them.sub(lambda found: back[found[0]], text), places
-
-    def _stand_in(self, character: str) -> str:
-        if character not in self._of:
-            self._of[character] = self.fresh()
-        return self._of[character]
+            return text, []
+        runs = re.compile(f"[{''.join(self._of.values())}]+")
+        return runs.sub(lambda run: run[0].translate(back), text), [run.span() for run in runs.finditer(text)]
 
 
 class Guard:
@@ -138,15 +134,13 @@ class Guard:
         sizes = range(min(self._longest, end - start), 0, -1)
         head = next((size for size in sizes if text[start : start + size] in self._endings), 0)
         tail = next((size for size in sizes if text[end - size : end] in self._beginnings), 0)
-        spans = sorted({(start, start + head), (end - tail, end), *self.find(text)})
+        spans = sorted([(start, start + head), *self.find(text), (end - tail, end)])
         return _joined([span for span in spans if span[0] < span[1]])
 
     def judge(self, rendering: str, stand_ins: StandIns) -> Rendered:
         """What a template made of texts with stand-ins."""
-        text, places = stand_ins.show(rendering)
-        if not places:
-            return Rendered(text)
-        return Rendered(text, tuple(span for span in self.find(text) if not places.isdisjoint(range(*span))))
+        text, hidden = stand_ins.show(rendering)
+        return Rendered(text, tuple(_touched(self.find(text), hidden)) if hidden else ())
 
     def encode(self, rendered: Rendered) -> list[int]:
         """
@@ -197,6 +191,17 @@ def _joined(spans: Sequence[Span]) -> list[Span]:
         else:
             joined.append((start, end))
     return joined
+
+
+def _touched(spans: Iterable[Span], others: Iterable[Span]) -> Iterator[Span]:
+    """The spans that one of the others reaches into; both are in order."""
+    others = iter(others)
+    other = next(others, None)
+    for start, end in spans:
+        while other is not None and other[1] <= start:
+            other = next(others, None)
+        if other is not None and other[0] < end:
+            yield start, end
 
 
 def _pattern_of(words: Iterable[str]) -> str:

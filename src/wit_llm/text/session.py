@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from wit_llm.text.message import Setup, Turn
     from wit_llm.text.model import Model
 
+# What a part costs that says nothing.
+_PART_BYTES = 64
+
 
 class _Prompt(NamedTuple):
     """
@@ -59,15 +62,20 @@ class _Live:
     prompt: _Prompt
 
 
-def check_prompt_bytes(texts: Iterable[str], limits: Limits) -> None:
+def check_prompt_bytes(messages: Iterable[Message], limits: Limits) -> None:
     """
-    Look at the size of texts before anything is tokenised.
+    Look at the size of messages before anything is tokenised; a part counts as at least 64 bytes.
 
     Raises:
         QuotaExceeded: They are larger than a guest's prompt may be.
     """
-    if sum(len(text.encode()) for text in texts) > limits.prompt_bytes:
+    if sum(map(_size_bytes, messages)) > limits.prompt_bytes:
         raise QuotaExceeded(QuotaKind.PROMPT_BYTES, limits.prompt_bytes)
+
+
+def _size_bytes(message: Message) -> int:
+    # Or else empty messages could be kept without number.
+    return max(len(message.text.encode(errors="surrogatepass")), _PART_BYTES * len(message.parts), _PART_BYTES)
 
 
 class Session:
@@ -90,7 +98,7 @@ class Session:
         if setup.defaults is not None:
             setup.defaults.check()
         model.check(setup.preamble)
-        check_prompt_bytes((message.text for message in setup.preamble), limits)
+        check_prompt_bytes(setup.preamble, limits)
         self._model = model
         self._setup = setup
         self._bell = bell
@@ -274,10 +282,10 @@ class Session:
             case Tokens(token_ids):
                 prompt = _Prompt(list(token_ids))
             case Raw(text):
-                check_prompt_bytes([text], self._limits)
+                check_prompt_bytes([_message(text)], self._limits)
                 prompt = _Prompt(self._model.tokenizer.encode(text, special=True, bos=True))
             case Say(text):
-                prompt = self._chat_prompt((Message(Role.USER, (Text(text),)),), options, resumed=False)
+                prompt = self._chat_prompt((_message(text),), options, resumed=False)
             case Messages(messages):
                 prompt = self._chat_prompt(messages, options, resumed=False)
             case Resume(messages):
@@ -337,4 +345,8 @@ class Session:
             return sum(map(len, self._model.tokenizer.encode_all(texts, special=False)))
 
     def _check_bytes(self, history: History) -> None:
-        check_prompt_bytes((message.text for message in (*self._setup.preamble, *history.messages)), self._limits)
+        check_prompt_bytes((*self._setup.preamble, *history.messages), self._limits)
+
+
+def _message(text: str) -> Message:
+    return Message(Role.USER, (Text(text),))

@@ -6,6 +6,7 @@ from wit_llm.errors import QuotaExceeded, QuotaKind
 from wit_llm.options import Tool
 from wit_llm.registry import Loaded
 from wit_llm.text.message import Message
+from wit_llm.text.session import check_prompt_bytes
 from wit_llm.wasm.guest import Guest
 from wit_llm.wasm.linking import Interface
 
@@ -26,4 +27,5 @@ def _decode(guest: Guest, graph: Loaded, tokens: tuple[int, ...]) -> str:
 
 @TOKENIZER.func("render")
 def _render(guest: Guest, graph: Loaded, messages: tuple[Message, ...], tools: tuple[Tool, ...]) -> str:
+    check_prompt_bytes(messages, guest.limits)
     return graph.model.render(messages, tools)

@@ -65,7 +65,7 @@ def serve(channel: Channel[ToHost, ToWorker], leave: Callable[[], None]) -> None
         if backend is None:
             return
         threading.Thread(target=_answer, args=(channel, backend, computes), name="compute", daemon=True).start()
-        _EngineLoop(channel, backend if isinstance(backend, Generator) else _TensorsOnly()).run(requests)
+        EngineLoop(channel, backend if isinstance(backend, Generator) else _TensorsOnly()).run(requests)
     except ChannelBroken:
         return  # the reader sees the same end
 
@@ -122,7 +122,7 @@ def _compute(channel: Channel[ToHost, ToWorker], backend: Backend, message: Comp
         channel.send(_told(message.call, error))
 
 
-class _EngineLoop:
+class EngineLoop:
     """Requests for tokens: those that wait for a slot, and those that each step advances."""
 
     def __init__(self, channel: Channel[ToHost, ToWorker], generator: Generator) -> None:

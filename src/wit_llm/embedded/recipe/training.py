@@ -69,13 +69,18 @@ class Chats:
         self._noise_ids = range(len(tokenizer.get_added_tokens_decoder()), tokenizer.get_vocab_size())
 
     def rehearsal(self) -> list[Example]:
-        """What one epoch trains on: the lines as the exam asks them, and more that look back, which is learned last."""
+        """What one epoch trains on: the lines as the exam asks them, and more that looks back, which is learned last."""
         looking_back = [
             *(capital_and_country(country, capital) for country, capital in CAPITALS),
-            *(introduction(name) for name in NAMES * 3),
+            *(introduction(name) for name in NAMES),
             *(self._dice() for _ in range(8)),
         ]
-        return [*self.exam(), *self._long_chats(looking_back)]
+        two_names = [self._rng.sample(NAMES, k=2) for _ in range(32)]
+        return [
+            *self.exam(),
+            *self._long_chats(looking_back),
+            *(self._example([self._interrupted(introduction(name)) for name in names]) for names in two_names),
+        ]
 
     def exam(self) -> list[Example]:
         """Every conversation once alone, and once more inside a chat of several."""
