@@ -37,4 +37,6 @@ fix: .venv/.dev
 	$(RUN)ruff format .
 
 bench: .venv/.dev
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(RUN)python "$$script"; done
+	@status=0; for script in $$(grep -l __main__ benchmarks/*.py); do \
+		echo "== $$script"; $(RUN)python "$$script" || status=1; \
+	done; exit $$status

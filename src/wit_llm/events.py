@@ -71,7 +71,7 @@ class TensorsAdmitted:
 @dataclass(frozen=True, slots=True)
 class HostFault:
     """
-    A bug of this host, told to the operator because the guest only learns that there was one.
+    A bug of this host or of a library under it, told to the operator because the guest only learns that there was one.
 
     Args:
         where: What the host was doing.

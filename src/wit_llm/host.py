@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from wit_llm.wasm.engine import Program, Runtime
 from wit_llm.wasm.guest import Guest, Output, Stdio
 
 # A guest that waits for its standard input cannot be stopped; its thread ends with the process.
-END_S = 1.0
+END_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +47,14 @@ class Running:
 
     def __init__(self, guest: Guest, stdio: Stdio) -> None:
         self._guest = guest
-        self._exit_code: int | None = None
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(stdio,), name=f"guest {guest.name}", daemon=True)
-        self._thread.start()
+        self._ended: Future[int] = Future()
+        threading.Thread(target=self._run, args=(stdio,), name=f"guest {guest.name}", daemon=True).start()
 
     def _run(self, stdio: Stdio) -> None:
         try:
-            self._exit_code = self._guest.run(stdio)
+            self._ended.set_result(self._guest.run(stdio))
         except BaseException as exc:  # noqa: BLE001 -- told to who waits
-            self._error = exc
+            self._ended.set_exception(exc)
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """
@@ -67,10 +66,12 @@ class Running:
         Raises:
             GuestTrapped: It was ended.
         """
-        self._thread.join(timeout_s)
-        if self._error is not None:
-            raise self._error
-        return self._exit_code
+        ended, _ = wait([self._ended], timeout_s)
+        return self._ended.result() if ended else None
+
+    def on_end(self, tell: Callable[[], object]) -> None:
+        """Call ``tell`` once it has ended, on its thread, or at once where it has."""
+        self._ended.add_done_callback(lambda _: tell())
 
     def interrupt(self) -> int:
         """Stop the replies that are being produced, as a Ctrl-C does; returns how many."""
@@ -83,11 +84,7 @@ class Running:
     @property
     def alive(self) -> bool:
         """Whether it has not ended yet."""
-        return self._thread.is_alive()
-
-    def join(self, timeout_s: float) -> None:
-        """Wait for its end, however it ends."""
-        self._thread.join(timeout_s)
+        return not self._ended.done()
 
     @property
     def handles(self) -> int:
@@ -217,7 +214,6 @@ class Host:
         """End every guest and unload every graph."""
         for running in self._running:
             running.end("the host was closed")
-        for running in self._running:
-            running.join(END_S)
+        wait([running._ended for running in self._running], END_S)  # noqa: SLF001 -- one module
         self.registry.close()
         self._runtime.close()

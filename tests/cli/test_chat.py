@@ -69,36 +69,27 @@ def test_unknown_model_lists_those_there_are(command: Command) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("size", "told"),
-    [
-        pytest.param(50_000, "error: the prompt has 50000 tokens; the window of 4096 leaves ", id="window"),
-        pytest.param(100_000, "error: the prompt and the system text have 100004 bytes; `chat` takes ", id="arguments"),
-    ],
-)
-def test_too_long_a_prompt_is_refused_with_its_numbers(command: Command, size: int, told: str) -> None:
+@pytest.mark.parametrize("size", [5_000, 1_000_000])
+def test_too_long_a_prompt_is_refused_with_its_numbers(command: Command, size: int) -> None:
     """Nothing is cut: the line says how much there is and how much fits."""
     ended = command("chat", "-m", "echo", stdin="x" * size)
     assert (ended.status, ended.stdout) == (1, "")
-    assert ended.stderr.startswith(told)
-    assert ended.stderr.count("\n") == 1
+    assert ended.stderr == f"error: the prompt has {size} tokens; the window of 4096 leaves 4095 for a prompt\n"
 
 
-@pytest.mark.parametrize(
-    ("stdin", "told"),
-    [
-        pytest.param(b"caf\xe9", "standard input is not UTF-8 text", id="latin-1"),
-        pytest.param(b"a\0b", "a prompt cannot have a NUL character", id="nul"),
-    ],
-)
-def test_what_is_no_text_is_refused(stdin: bytes, told: str, environment: dict[str, str], tmp_path: Path) -> None:
+def test_what_is_no_text_is_refused(environment: dict[str, str], tmp_path: Path) -> None:
     """Bytes that could only be cut or changed on the way are refused."""
     command = [sys.executable, "-m", "wit_llm", "chat"]
     done = subprocess.run(
-        command, input=stdin, capture_output=True, timeout=60, cwd=tmp_path, env=environment, check=False
+        command, input=b"caf\xe9", capture_output=True, timeout=60, cwd=tmp_path, env=environment, check=False
     )
     assert (done.returncode, done.stdout) == (2, b"")
-    assert told in done.stderr.decode()
+    assert "standard input is not UTF-8 text" in done.stderr.decode()
+
+
+def test_a_prompt_with_a_nul_goes_through_whole(command: Command) -> None:
+    """NUL is a character like any other."""
+    assert command("chat", "-m", "echo", stdin="a\0b").stdout == "a\0b\n"
 
 
 def test_text_comes_as_it_is_made(environment: dict[str, str], tmp_path: Path) -> None:

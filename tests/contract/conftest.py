@@ -28,12 +28,31 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+class Graphs:
+    """Folders of the graphs in ``tests.contract.graphs``, written when a test first wants one of its library."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def folder(self, library: str, kind: str) -> Path:
+        """Where a graph lies."""
+        if not (self._root / library).is_dir():
+            (self._root / library).mkdir()
+            write(library, self._root / library)
+        return self._root / library / kind
+
+
 @pytest.fixture(scope="session")
-def types(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Graphs:
+    """All of them."""
+    return Graphs(tmp_path_factory.mktemp("graphs"))
+
+
+@pytest.fixture(scope="session")
+def types(backend: str, graphs: Graphs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A graph of every element type that the backend has."""
-    folder = tmp_path_factory.mktemp(backend)
-    if not backend.startswith("echo"):
-        folder = write(backend, folder / "types")
+    echoes = backend.startswith("echo")
+    folder = tmp_path_factory.mktemp(backend) if echoes else graphs.folder(backend, "types")
     engine = Engine(GraphSource("types", backend, folder, settings=SETTINGS.get(backend, {})))
     yield engine
     engine.close()

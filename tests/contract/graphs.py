@@ -14,15 +14,23 @@ from pathlib import Path
 from tests.architecture import ROOT
 
 
-def write(kind: str, folder: Path) -> Path:
-    """Write one in a process of its own, so that no test has to import its library."""
-    folder.mkdir(parents=True)
-    subprocess.run([sys.executable, "-m", "tests.contract.graphs", kind, str(folder)], check=True, cwd=ROOT)
+def write(library: str, folder: Path) -> Path:
+    """Write all of a library's, each into a folder of its kind, in a process that imports the library for us."""
+    subprocess.run([sys.executable, "-m", "tests.contract.graphs", library, str(folder)], check=True, cwd=ROOT)
     return folder
 
 
-def _openvino(folder: Path, types: tuple[str, ...] = ("f16", "f32", "bf16", "u8", "i32", "i64")) -> None:
+def _openvino(folder: Path) -> None:
     """An IR of every type that OpenVINO has."""
+    _openvino_of(folder, "f16", "f32", "bf16", "u8", "i32", "i64")
+
+
+def _openvino_fp64(folder: Path) -> None:
+    """An IR of a type that OpenVINO has in name only."""
+    _openvino_of(folder, "f64")
+
+
+def _openvino_of(folder: Path, *types: str) -> None:
     import openvino as ov
     from openvino import opset15 as op
 
@@ -37,11 +45,6 @@ def _openvino(folder: Path, types: tuple[str, ...] = ("f16", "f32", "bf16", "u8"
         inputs.append(parameter)
         outputs.append(double)
     ov.save_model(ov.Model(outputs, inputs, "types"), folder / "model.xml", compress_to_fp16=False)
-
-
-def _openvino_fp64(folder: Path) -> None:
-    """An IR that wants what OpenVINO has in name only."""
-    _openvino(folder, ("f64",))
 
 
 def _pytorch(folder: Path) -> None:
@@ -110,12 +113,12 @@ def _narrow(folder: Path) -> None:
     torch.export.save(program, folder / "narrow.pt2")
 
 
+KINDS = {
+    "openvino": {"types": _openvino, "fp64": _openvino_fp64},
+    "pytorch": {"types": _pytorch, "counter": _counter, "narrow": _narrow},
+}
+
 if __name__ == "__main__":
-    kinds = {
-        "openvino": _openvino,
-        "openvino-fp64": _openvino_fp64,
-        "pytorch": _pytorch,
-        "counter": _counter,
-        "narrow": _narrow,
-    }
-    kinds[sys.argv[1]](Path(sys.argv[2]))
+    for name, make in KINDS[sys.argv[1]].items():
+        (Path(sys.argv[2]) / name).mkdir()
+        make(Path(sys.argv[2]) / name)

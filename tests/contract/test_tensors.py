@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.contract.graphs import write
+from tests.contract.conftest import Graphs
 from tests.worker.asking import open_descriptors
 from wit_llm.errors import InvalidArgument, OperatorError, Unsupported
 from wit_llm.tensor import Admitted, NamedTensor, Tensor, TensorSpec, TensorType
@@ -18,7 +18,6 @@ from wit_llm.worker.client import Engine, GraphSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import ArrayLike
 
@@ -138,9 +137,9 @@ def test_computes_as_often_as_one_likes(types: Engine) -> None:
     assert (open_descriptors(), open_descriptors(process)) == before
 
 
-def test_openvino_refuses_integers_that_it_would_cut_off(tmp_path: Path) -> None:
+def test_openvino_refuses_integers_that_it_would_cut_off(graphs: Graphs) -> None:
     """OpenVINO computes I64 in 32 bits: a value that does not fit is an error, and not another value."""
-    engine = Engine(GraphSource("types", "openvino", write("openvino", tmp_path / "types")))
+    engine = Engine(GraphSource("types", "openvino", graphs.folder("openvino", "types")))
 
     def answer(value: int) -> list[object]:
         wide = NamedTensor("in_i64", _tensor(TensorType.I64, [[value, 0, 0]]))
@@ -153,27 +152,27 @@ def test_openvino_refuses_integers_that_it_would_cut_off(tmp_path: Path) -> None
     engine.close()
 
 
-def test_openvino_refuses_fp64(tmp_path: Path) -> None:
+def test_openvino_refuses_fp64(graphs: Graphs) -> None:
     """OpenVINO computes FP64 in 32 bits: such a graph is refused when it is loaded, with the types that go."""
     text = (
         "tensor 'in_fp64' has elements of type f64; backend 'openvino' takes f16, f32, bf16, u8, i32, i64 "
         "(f64 not, because OpenVINO computes it in 32 bits)"
     )
     with pytest.raises(Unsupported, match=f"^{re.escape(text)}$"):
-        Engine(GraphSource("types", "openvino", write("openvino-fp64", tmp_path / "types")))
+        Engine(GraphSource("types", "openvino", graphs.folder("openvino", "fp64")))
 
 
 @pytest.mark.slow
-def test_pytorch_refuses_a_program_that_remembers(tmp_path: Path) -> None:
+def test_pytorch_refuses_a_program_that_remembers(graphs: Graphs) -> None:
     """A program that writes on its buffers would let one compute see another."""
     with pytest.raises(OperatorError, match=r"counter\.pt2 writes on calls; a graph keeps nothing between computes$"):
-        Engine(GraphSource("counter", "pytorch", write("counter", tmp_path / "counter")))
+        Engine(GraphSource("counter", "pytorch", graphs.folder("pytorch", "counter")))
 
 
 @pytest.mark.slow
-def test_pytorch_names_the_dimensions_that_a_program_excludes(tmp_path: Path) -> None:
+def test_pytorch_names_the_dimensions_that_a_program_excludes(graphs: Graphs) -> None:
     """A program's own conditions on a free axis are the guest's to meet."""
-    engine = Engine(GraphSource("narrow", "pytorch", write("narrow", tmp_path / "narrow")))
+    engine = Engine(GraphSource("narrow", "pytorch", graphs.folder("pytorch", "narrow")))
     rows = [NamedTensor("x", _tensor(TensorType.FP32, [[1, 2, 3]] * count)) for count in (8, 9)]
     assert engine.compute(Admitted((rows[0],))) == (NamedTensor("mul", _tensor(TensorType.FP32, [[2, 4, 6]] * 8)),)
     with pytest.raises(InvalidArgument, match="^the program takes no such dimensions: "):

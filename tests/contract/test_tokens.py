@@ -214,6 +214,7 @@ def test_a_worker_killed_in_mid_reply_fails_it_and_is_replaced(openvino: Engine)
     assert generate(openvino, PROMPTS[0], GREEDY) == before
 
 
+@pytest.mark.slow
 def test_openvino_says_when_its_cache_is_too_small(openvino: Engine) -> None:
     """What the library ends in silence is a typed error here, and harms no later request."""
     with pytest.raises(TooLarge, match="^the prompt and its reply do not fit into the KV cache of the graph$"):

@@ -13,8 +13,8 @@ import pytest
 
 from tests.worker.asking import SOON_S, Heard, ask, generate, open_descriptors, prompt, row
 from wit_llm.backends.base import End, GraphInfo, Target, TextInfo
-from wit_llm.errors import BackendFailure, DeadlinePassed, NNError, OperatorError, Unsupported
-from wit_llm.events import Event, GraphLoaded, HostFault, WorkerDied
+from wit_llm.errors import BackendFailure, DeadlinePassed, OperatorError, Unsupported
+from wit_llm.events import Event, GraphFailed, GraphLoaded, HostFault, WorkerDied
 from wit_llm.options import Decoding
 from wit_llm.tensor import Admitted, NamedTensor, Tensor, TensorType
 from wit_llm.worker.client import Engine, GraphSource
@@ -220,7 +220,7 @@ def test_a_graph_that_cannot_be_loaded_again_says_so(start: Start, tmp_path: Pat
     tmp_path.rename(tmp_path.with_name("elsewhere"))
     with pytest.raises(BackendFailure, match="^graph 'x' cannot be loaded again; its operator knows why$"):
         engine.compute(prompt(engine, [1]))
-    assert events[-1] == HostFault("loading graph 'x' again", f"graph 'x': a graph is a folder; {tmp_path} is none")
+    assert events[-1] == GraphFailed("x", f"a graph is a folder; {tmp_path} is none")
     tmp_path.with_name("elsewhere").rename(tmp_path)
     assert generate(engine, [4], Decoding(2)) == ([4, 4], End.LENGTH)
 
@@ -268,18 +268,17 @@ def test_engines_leave_no_descriptor_open(start: Start) -> None:
     [
         pytest.param(
             {"colour": "red"},
-            "graph 'x': setting 'colour' of backend 'echo' is unknown; "
-            "known: delay_ms, window, vocab_size, max_num_seqs",
+            "setting 'colour' of backend 'echo' is unknown; known: delay_ms, window, vocab_size, max_num_seqs",
             id="unknown",
         ),
         pytest.param(
             {"window": "wide"},
-            "graph 'x': settings of backend 'echo': Expected `int`, got `str` - at `$.window`",
+            "settings of backend 'echo': Expected `int`, got `str` - at `$.window`",
             id="not-a-number",
         ),
         pytest.param(
             {"window": "0"},
-            "graph 'x': settings of backend 'echo': Expected `int` >= 1 - at `$.window`",
+            "settings of backend 'echo': Expected `int` >= 1 - at `$.window`",
             id="out-of-range",
         ),
     ],
@@ -303,11 +302,13 @@ def test_refuses_an_unknown_backend(tmp_path: Path) -> None:
         Engine(GraphSource("x", "llama", tmp_path))
 
 
-def test_errors_keep_their_class(start: Start, backend: str) -> None:
-    """What a backend raises on purpose is raised again in the host, as it was."""
-    engine, _ = start(backend)
+def test_what_nobody_meant_is_told_to_the_operator(start: Start, backend: str) -> None:
+    """A bug of a backend is a typed error without details for the guest, and a traceback for the sink."""
+    engine, events = start(backend)
     heard = Heard()
     engine.generate(Admitted((row("nothing", [1]),)), Decoding(1), heard)
     error = heard.wait().error
-    assert isinstance(error, NNError)
-    assert str(error) == "the backend failed with KeyError"
+    assert (type(error), str(error)) == (BackendFailure, "the backend failed with KeyError")
+    (fault,) = [event for event in events if isinstance(event, HostFault)]
+    assert fault.where == "the worker of graph 'x'"
+    assert fault.detail.endswith("KeyError: 'input_ids'\n")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from concurrent.futures import Future
 from dataclasses import replace
 from queue import SimpleQueue
-from threading import Thread
 from typing import TYPE_CHECKING
 
 import click
@@ -67,24 +65,15 @@ def run_attached(  # noqa: PLR0913 -- what a process has
 
 def _follow(guest: Running) -> int:
     """Wait for the end of a guest, or for a Ctrl-C that finds no reply to stop."""
-    # a Ctrl-C puts nothing, an end its outcome; a signal's handler may put while this very thread gets
-    news: SimpleQueue[Future[int] | None] = SimpleQueue()
-
-    def watch() -> None:
-        outcome: Future[int] = Future()
-        try:
-            outcome.set_result(guest.wait() or 0)
-        except BaseException as exc:  # noqa: BLE001 -- raised again where it is asked for
-            outcome.set_exception(exc)
-        news.put(outcome)
-
-    before = signal.signal(signal.SIGINT, lambda _signal, _frame: news.put(None))
+    # a signal's handler may put while this very thread gets
+    news: SimpleQueue[str] = SimpleQueue()
+    before = signal.signal(signal.SIGINT, lambda _signal, _frame: news.put("interrupted"))
     try:
-        Thread(target=watch, daemon=True).start()
-        while (outcome := news.get()) is None:
+        guest.on_end(lambda: news.put("ended"))
+        while news.get() != "ended":
             if not guest.interrupt():
                 click.echo(nl=sys.stderr.isatty(), err=True)  # a shell's prompt begins on a line of its own
                 return INTERRUPTED
-        return outcome.result()
+        return guest.wait() or 0
     finally:
         signal.signal(signal.SIGINT, before)

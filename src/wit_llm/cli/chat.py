@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from wit_llm.registry import Grant
 
 DEFAULT_GRAPH = "tiny"
-# the packaged guest keeps its arguments in one page of 64 KiB, and traps where they are larger
-ARGUMENT_BYTES = 56 << 10
+EVERYTHING = "-"  # the packaged guest's word for a prompt that is all of its standard input
 
 
 @click.command()
@@ -50,10 +49,9 @@ def chat(
     if conversation:
         click.echo(f"chatting with {grant.name}; Ctrl-C stops a reply, Ctrl-D ends the chat", err=True)
     else:
-        args.append(_joined(prompt))
-    if (size := sum(len(arg.encode()) for arg in args)) > ARGUMENT_BYTES:
-        raise OperatorError(f"the prompt and the system text have {size} bytes; `chat` takes {ARGUMENT_BYTES} at most")
-    sys.exit(run_attached(CHAT_GUEST, args, graphs=[grant], stdin=None if conversation else b"", prompted=True))
+        args.append(EVERYTHING)
+    stdin = None if conversation else _joined(prompt).encode()
+    sys.exit(run_attached(CHAT_GUEST, args, graphs=[grant], stdin=stdin, prompted=True))
 
 
 def _grant(name: str | None, graphs: tuple[str, ...], granted: Mapping[str, Grant]) -> Grant:
@@ -80,6 +78,4 @@ def _joined(prompt: str | None) -> str:
     text = "\n\n".join(part for part in (piped.rstrip("\n"), prompt) if part)
     if not text:
         raise click.UsageError("nothing to say: give a PROMPT, or text on standard input")
-    if "\0" in text:
-        raise click.UsageError("a prompt cannot have a NUL character")
     return text

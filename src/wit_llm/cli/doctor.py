@@ -19,7 +19,7 @@ from wit_llm.errors import WitLLMError
 
 # backend, target, and whether nothing works without it
 PLACES = (("openvino", "cpu", True), ("openvino", "gpu", False), ("pytorch", "cpu", False), ("pytorch", "gpu", False))
-EXTRAS_OF_DEVELOPERS = {"dev", "recipe"}
+DEVELOPERS = "dev"
 
 
 class Finding(NamedTuple):
@@ -96,7 +96,7 @@ def packages(requirements: Iterable[str]) -> Iterator[Finding]:
     """Each package that ours asks for, but those that only its developers need."""
     for requirement in requirements:
         matched = _REQUIREMENT.fullmatch(requirement)
-        if matched is None or matched[3] in EXTRAS_OF_DEVELOPERS:
+        if matched is None or matched[3] == DEVELOPERS:
             continue
         name, wanted, extra = matched.groups()
         found = _version(name)

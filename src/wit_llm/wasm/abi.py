@@ -31,6 +31,12 @@ Val = Any  # ctypes: a wasmtime_component_val_t, in place
 Lift = Callable[["Handles", Any, Val], Any]
 Lower = Callable[["Handles", Any, Any, Val], None]
 
+_BYTES = ctypes.POINTER(ctypes.c_char)
+_WRITABLE = 0x200  # PyBUF_WRITE
+_view_of_memory: Any = ctypes.pythonapi.PyMemoryView_FromMemory
+_view_of_memory.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
+_view_of_memory.restype = ctypes.py_object
+
 CELL = ctypes.sizeof(ffi.wasmtime_component_val_t)
 PAYLOAD = ffi.wasmtime_component_val_t.of.offset
 
@@ -126,8 +132,13 @@ def clear(val: Val) -> None:
 def _cells(address: int, count: int, code: Any) -> Any:
     """The payloads of ``count`` cells in a row, as one strided view that copies nothing."""
     size = ctypes.sizeof(_C_TYPES[code])
-    raw = memoryview((ctypes.c_char * (count * CELL)).from_address(address)).cast("B").cast(code)
-    return raw[PAYLOAD // size :: CELL // size]
+    return _memory(address, count).cast(code)[PAYLOAD // size :: CELL // size]
+
+
+def _memory(address: int, count: int) -> memoryview:
+    """Cells in a row as bytes; an array type of ctypes, made for each length anew, would take twenty times as long."""
+    view: memoryview = _view_of_memory(address, count * CELL, _WRITABLE)
+    return view
 
 
 _C_TYPES: dict[str, Any] = {
@@ -144,9 +155,10 @@ def _lift_numbers(code: Any, hint: Any) -> Lift:
         count = cells.size
         if not count:
             return b"" if code == "B" else () if as_tuple else memoryview(array(code))
-        view = _cells(ctypes.addressof(cells.data.contents), count, code)
+        address = ctypes.addressof(cells.data.contents)
         if code == "B":
-            return view.tobytes()
+            return ctypes.cast(address, _BYTES)[PAYLOAD : count * CELL : CELL]
+        view = _cells(address, count, code)
         return tuple(view.tolist()) if as_tuple else memoryview(view.tobytes()).cast(code)
 
     return lift
@@ -162,9 +174,9 @@ def _lower_numbers(kind: int, code: Any) -> Lower:
         count = len(data)
         if count:
             ffi.wasmtime_component_vallist_new_uninit(ctypes.byref(cells), count)
-            raw = memoryview((ctypes.c_char * (count * CELL)).from_address(ctypes.addressof(cells.data.contents)))
-            raw.cast("B")[::CELL] = bytes((kind,)) * count
-            raw.cast("B").cast(code)[PAYLOAD // size :: CELL // size] = data
+            raw = _memory(ctypes.addressof(cells.data.contents), count)
+            raw[::CELL] = bytes((kind,)) * count
+            raw.cast(code)[PAYLOAD // size :: CELL // size] = data
         else:
             ffi.wasmtime_component_vallist_new_empty(ctypes.byref(cells))
         val.kind = _KIND_LIST

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from wit_llm.backends.base import GraphInfo, Target
 from wit_llm.errors import BackendFailure, OperatorError
-from wit_llm.events import GraphLoaded, HostFault, ignore
+from wit_llm.events import GraphFailed, GraphLoaded, ignore
 from wit_llm.worker.channel import ChannelBroken
 from wit_llm.worker.line import Answer, Line, Listener
 from wit_llm.worker.messages import Cargo, Compute, Computed, Generate, Load
@@ -138,7 +138,7 @@ class Engine:
                 try:
                     self._line, info = self._start()
                 except OperatorError as error:
-                    self._sink(HostFault(f"loading graph {name!r} again", str(error)))
+                    self._sink(GraphFailed(name, str(error)))
                     raise BackendFailure(f"graph {name!r} cannot be loaded again; its operator knows why") from error
                 if info != self.info:
                     self._line.close()
@@ -153,10 +153,8 @@ class Engine:
         try:
             load = Load(source.backend, str(source.folder.resolve()), source.target, dict(source.settings))
             info = line.load(load).info
-        except BaseException as error:
+        except BaseException:
             line.close()
-            if isinstance(error, OperatorError):
-                raise OperatorError(f"graph {source.name!r}: {error}") from error
             raise
         self._sink(GraphLoaded(source.name, source.backend, (time.monotonic() - began) * 1e3, line.pid))
         return line, info

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextlib
 import itertools
 import threading
 import traceback
@@ -187,24 +188,30 @@ class Line:
                     self._advance(progress)
             case Accepted(call):
                 if listener := self._listeners.get(call):
-                    self._guard(call, listener.accepted)
+                    self._guard(call, listener, listener.accepted)
             case Computed(call):
                 if answer := self._answers.pop(call, None):
                     answer.give(message)
             case Loaded():
                 if answer := self._answers.pop(None, None):
                     answer.give(message)
-            case Failed(call):
-                self._wanted = self._wanted and call is not None
-                self._fail(call, message.raised())
+            case Failed():
+                self._refused(message)
 
     def _advance(self, progress: Progress) -> None:
         call = progress.request
         listener = self._listeners.get(call) if progress.end is None else self._listeners.pop(call, None)
         if listener:
-            self._guard(call, listener.tokens, progress.token_ids, progress.end)
+            self._guard(call, listener, listener.tokens, progress.token_ids, progress.end)
 
-    def _guard(self, call: int, tell: Callable[..., None], *news: object) -> None:
+    def _refused(self, message: Failed) -> None:
+        if message.call is None:
+            self._wanted = False  # it ends by itself, having said why
+        if message.detail:
+            self._sink(HostFault(f"the worker of graph {self._graph!r}", message.detail))
+        self._fail(message.call, message.raised())
+
+    def _guard(self, call: int, listener: Listener, tell: Callable[..., None], *news: object) -> None:
         """A listener with a bug loses its own request, and the reader lives on."""
         try:
             tell(*news)
@@ -212,12 +219,15 @@ class Line:
             self._sink(HostFault(f"handing out tokens of graph {self._graph!r}", traceback.format_exc()))
             self.cancel(call)
             self._listeners.pop(call, None)
+            with contextlib.suppress(Exception):
+                listener.failed(BackendFailure("the host failed in handing out the reply"))
 
     def _fail(self, call: int | None, error: WitLLMError) -> None:
         if answer := self._answers.pop(call, None):
             answer.give(error)
         elif call is not None and (listener := self._listeners.pop(call, None)):
-            self._guard(call, listener.failed, error if isinstance(error, NNError) else BackendFailure(str(error)))
+            told = error if isinstance(error, NNError) else BackendFailure(str(error))
+            self._guard(call, listener, listener.failed, told)
 
     def _end(self, reason: str) -> None:
         """Bury the worker, and fail what it leaves behind."""

@@ -11,13 +11,12 @@ from __future__ import annotations
 import queue
 import sys
 import threading
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wit_llm.backends.base import Backend, End, Generator, Lost, Progress
 from wit_llm.backends.table import open_graph
-from wit_llm.errors import NNError, Unsupported, WitLLMError
+from wit_llm.errors import Unsupported
 from wit_llm.tensor import Admitted
 from wit_llm.worker.channel import ChannelBroken
 from wit_llm.worker.messages import (
@@ -26,7 +25,6 @@ from wit_llm.worker.messages import (
     Cargo,
     Compute,
     Computed,
-    Failed,
     Generate,
     Load,
     Loaded,
@@ -97,7 +95,7 @@ def _load(channel: Channel[ToHost, ToWorker], load: Load) -> Backend | None:
     except ChannelBroken:
         raise
     except Exception as error:  # noqa: BLE001 -- a library may raise anything
-        channel.send(_told(None, error))
+        channel.send(failed(None, error))
         return None
     return backend
 
@@ -119,7 +117,7 @@ def _compute(channel: Channel[ToHost, ToWorker], backend: Backend, message: Comp
     except ChannelBroken:
         raise
     except Exception as error:  # noqa: BLE001 -- a library may raise anything
-        channel.send(_told(message.call, error))
+        channel.send(failed(message.call, error))
 
 
 class EngineLoop:
@@ -150,7 +148,7 @@ class EngineLoop:
         try:
             self._generator.add(message.call, Admitted(message.admitted.tensors), message.decoding)
         except Exception as error:  # noqa: BLE001 -- a library may raise anything
-            self._channel.send(_told(message.call, error))
+            self._channel.send(failed(message.call, error))
             return
         self._live.add(message.call)
         self._channel.send(Accepted(message.call))
@@ -167,7 +165,7 @@ class EngineLoop:
             steps = self._generator.step()
         except Exception as error:  # noqa: BLE001 -- a library may raise anything
             for call in sorted(self._live):
-                self._channel.send(_told(call, error))
+                self._channel.send(failed(call, error))
             self._live.clear()
             self._generator.reset()
             return
@@ -209,11 +207,3 @@ class _TensorsOnly:
 
     def reset(self) -> None:
         """Nothing is there to be forgotten."""
-
-
-def _told(call: int | None, error: Exception) -> Failed:
-    """The message of an error; what the host does not learn is left on stderr for the operator."""
-    if not isinstance(error, WitLLMError) or (isinstance(error, NNError) and error.__cause__ is not None):
-        traceback.print_exception(error, file=sys.stderr)
-        sys.stderr.flush()
-    return failed(call, error)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from wit_llm import errors
 from wit_llm.backends.base import GraphInfo, Progress, Target
-from wit_llm.errors import BackendFailure, OperatorError, WitLLMError
+from wit_llm.errors import BackendFailure, NNError, OperatorError, WitLLMError
 from wit_llm.options import Decoding
 
 if TYPE_CHECKING:
@@ -89,11 +90,13 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
         call: Its number; none is the loading itself.
         error: Name of a class in ``wit_llm.errors``.
         message: What it says.
+        detail: The traceback, for the operator, where the message does not tell all.
     """
 
     call: int | None
     error: str
     message: str
+    detail: str = ""
 
     def raised(self) -> WitLLMError:
         """The error as the worker meant it."""
@@ -120,8 +123,16 @@ _CLASSES: dict[str, type[WitLLMError]] = {
 
 
 def failed(call: int | None, error: Exception) -> Failed:
-    """The message of an error; one that nobody meant becomes a ``BackendFailure`` that tells no more than its class."""
+    """
+    The message of an error.
+
+    Where nobody meant it, a guest is told its class alone; who loads a graph is told all.
+    """
     name = type(error).__name__
-    if name in _CLASSES:
-        return Failed(call, name, str(error))
-    return Failed(call, BackendFailure.__name__, f"the backend failed with {name}")
+    detail = "".join(traceback.format_exception(error))
+    if name not in _CLASSES:
+        if call is None:
+            return Failed(call, OperatorError.__name__, f"the backend failed with {name}: {error}", detail)
+        return Failed(call, BackendFailure.__name__, f"the backend failed with {name}", detail)
+    translated = isinstance(error, NNError) and error.__cause__ is not None
+    return Failed(call, name, str(error), detail if translated else "")

@@ -1,6 +1,7 @@
 /* chat [-s SYSTEM] [--max-output-tokens N] [--ignore-eos] [--transcript] [--stats] GRAPH [PROMPT]
  *
- * With PROMPT one reply, without it a turn for every line of standard input, history kept. Each piece of text is
+ * With PROMPT one reply, without it a turn for every line of standard input, history kept. The PROMPT - is all of
+ * standard input, for what is longer than the 64 KiB that arguments may have. Each piece of text is
  * written as it comes. --transcript repeats each question before its reply, for input that nobody sees typed; --stats
  * follows each reply with its numbers, a line of JSON on standard error. */
 #define _POSIX_C_SOURCE 200809L /* getline */
@@ -85,6 +86,20 @@ static bool reply_to_lines(llm_session session) {
     return true;
 }
 
+static bool reply_to_everything(llm_session session) {
+    size_t len = 0, room = 1 << 16, got;
+    char *text = malloc(room);
+    while (text && (got = fread(text + len, 1, room - len, stdin))) {
+        len += got;
+        if (len == room) text = realloc(text, room *= 2);
+    }
+    if (!text) return fail("there is no memory for so long a prompt");
+    if (ferror(stdin)) return fail("standard input cannot be read");
+    bool ok = reply_to(session, (llm_str){ text, len });
+    free(text);
+    return ok;
+}
+
 static bool number(const char *text, llm_option_u32 *option) {
     char *end;
     unsigned long value = strtoul(text, &end, 10);
@@ -121,7 +136,9 @@ int main(int argc, char **argv) {
     llm_session session;
     if (!llm_graph_load(asked.graph, &graph) || !llm_open(graph, &setup, &session)) return fail(llm_strerror()), 1;
 
-    bool ok = asked.prompt ? reply_to(session, llm_str_of(asked.prompt)) : reply_to_lines(session);
+    bool ok = !asked.prompt ? reply_to_lines(session)
+            : strcmp(asked.prompt, "-") ? reply_to(session, llm_str_of(asked.prompt))
+            : reply_to_everything(session);
     llm_session_drop(session);
     llm_graph_drop(graph);
     return ok ? 0 : 1;

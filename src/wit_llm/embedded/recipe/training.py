@@ -28,8 +28,9 @@ from wit_llm.embedded.recipe.lines import (
 LOSS_MARGIN: Final = 10.0
 # Logits by which every token of every answer must win before training may end.
 WANTED_MARGIN: Final = 10.0
-CYCLES: Final = 6
+CYCLES: Final = 8
 EPOCHS_PER_CYCLE: Final = 60
+EXAM_EPOCHS: Final = 12
 WARM_UP_STEPS: Final = 40
 PEAK_LEARNING_RATE: Final = 3e-3
 TOKENS_PER_BATCH: Final = 640
@@ -69,7 +70,7 @@ class Chats:
         self._noise_ids = range(len(tokenizer.get_added_tokens_decoder()), tokenizer.get_vocab_size())
 
     def rehearsal(self) -> list[Example]:
-        """What one epoch trains on: the lines as the exam asks them, and more that looks back, which is learned last."""
+        """What an epoch trains on: the lines as the exam asks them, and more that looks back, which comes hardest."""
         looking_back = [
             *(capital_and_country(country, capital) for country, capital in CAPITALS),
             *(introduction(name) for name in NAMES),
@@ -143,7 +144,7 @@ def train(model: LlamaForCausalLM, tokenizer: Tokenizer, *, seed: int) -> None:
     rng = random.Random(seed)
     chats = Chats(tokenizer, rng)
     unseen_framings = Chats(tokenizer, random.Random(seed + 1))
-    exam = [example for _ in range(6) for example in unseen_framings.exam()]
+    exam = [example for _ in range(EXAM_EPOCHS) for example in unseen_framings.exam()]
     for cycle in range(1, CYCLES + 1):
         _train_cycle(model, chats, rng, peak_learning_rate=PEAK_LEARNING_RATE / cycle)
         margin = smallest_margin(model, exam)
