@@ -207,7 +207,10 @@ class Host:
                 binary = Path(component).read_bytes()
             except OSError as exc:
                 raise OperatorError(f"{component}: {exc.strerror}") from exc
-        program = self._programs.get(binary) or self._runtime.program(binary)
+        try:
+            program = self._programs.get(binary) or self._runtime.program(binary)
+        except OperatorError as exc:
+            raise OperatorError(f"{'the guest' if component is binary else component}: {exc}") from exc
         return self._programs.setdefault(binary, program)
 
     def close(self) -> None:
