@@ -289,14 +289,25 @@ class _Live:
 
 
 class LanguageModel(OpenVINO):
-    """A graph that generates, too: one pipeline, fed with token ids, a request for each reply."""
+    """
+    A graph that generates, too: one pipeline, fed with token ids, a request for each reply.
+
+    A request enters the pipeline once the one before it has its first token. openvino-genai 2026.4.1 lets two requests
+    that begin in the same step write into one block of the prefix cache, where both continue what ended inside it: one
+    guest then reads of the other's. ``tests/contract/test_neighbours.py`` has what happens without this.
+    """
 
     def __init__(self, info: GraphInfo, raw: _Raw, recipe: _Recipe) -> None:
         super().__init__(info, raw)
         self._recipe = recipe
         self._pipeline = recipe.build()
         self._live: dict[int, _Live] = {}
-        self.slots = recipe.settings.max_num_seqs
+        self._entering: int | None = None
+
+    @property
+    def slots(self) -> int:
+        """Requests that may be live now: one more than are, unless the newest still has to get its first token."""
+        return min(len(self._live) + (self._entering is None), self._recipe.settings.max_num_seqs)
 
     def add(self, request: int, admitted: Admitted, decoding: Decoding) -> None:
         """Take up a request, as ``Generator`` says; its number must never have been used."""
@@ -304,6 +315,7 @@ class LanguageModel(OpenVINO):
         with _failures("taking up a request"):
             handle = self._pipeline.add_request(request, ov.Tensor(input_ids[np.newaxis]), _generation_config(decoding))
         self._live[request] = _Live(handle)
+        self._entering = request
 
     def cancel(self, request: int) -> None:
         """End a request, as ``Generator`` says."""
@@ -316,10 +328,13 @@ class LanguageModel(OpenVINO):
         with _failures("generating"):
             self._pipeline.step()
             steps = [self._look(request, live) for request, live in self._live.items()]
-        for one in steps:
+        news = [one for one in steps if isinstance(one, Lost) or one.token_ids or one.end is not None]
+        for one in news:
+            if one.request == self._entering:
+                self._entering = None
             if isinstance(one, Lost) or one.end is not None:
                 del self._live[one.request]
-        return [one for one in steps if isinstance(one, Lost) or one.token_ids or one.end is not None]
+        return news
 
     def _look(self, request: int, live: _Live) -> Progress | Lost:
         token_ids = live.read()
@@ -336,6 +351,7 @@ class LanguageModel(OpenVINO):
     def reset(self) -> None:
         """Build the pipeline anew, as it is broken for good once a step has raised."""
         self._live.clear()
+        self._entering = None
         self._pipeline = self._recipe.build()
 
 

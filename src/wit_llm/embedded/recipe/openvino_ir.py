@@ -3,9 +3,8 @@ A transformers Llama becomes an OpenVINO IR that keeps its own cache.
 
 ``python -m wit_llm.embedded.recipe.openvino_ir SOURCE TARGET [fp16|int8|int4]``
 
-The graph is written op by op, not traced: it comes out smaller and several times faster in plain OpenVINO, whose
-patterns (normalisation, rotary embedding, attention with a cache) it follows, as continuous batching's paged attention
-wants them too.
+The graph is written op by op, not traced: it comes out smaller, and it follows the patterns that OpenVINO fuses
+(normalisation, rotary embedding, attention with a cache) and that continuous batching turns into paged attention.
 """
 
 from __future__ import annotations
