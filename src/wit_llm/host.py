@@ -201,16 +201,17 @@ class Host:
 
     def _program(self, component: str | Path | bytes) -> Program:
         if isinstance(component, bytes):
-            binary = component
+            name, binary = "the guest", component
         else:
+            name = str(component)
             try:
                 binary = Path(component).read_bytes()
             except OSError as exc:
-                raise OperatorError(f"{component}: {exc.strerror}") from exc
+                raise OperatorError(f"{name}: {exc.strerror}") from exc
         try:
             program = self._programs.get(binary) or self._runtime.program(binary)
         except OperatorError as exc:
-            raise OperatorError(f"{'the guest' if component is binary else component}: {exc}") from exc
+            raise OperatorError(f"{name}: {exc}") from exc
         return self._programs.setdefault(binary, program)
 
     def close(self) -> None:

@@ -17,9 +17,7 @@ from wasmtime import component as wit
 from wit_llm.errors import TooLarge
 from wit_llm.wasm import abi
 
-NUMBERS = {
-    "u8": "B", "u16": "H", "u32": "I", "u64": "Q", "s8": "b", "s16": "h", "s32": "i", "s64": "q", "f32": "f", "f64": "d",
-}  # fmt: skip
+NUMBERS = dict(zip(("u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "f32", "f64"), "BHIQbhiqfd", strict=True))
 
 
 class NoHandles:

@@ -1,1 +1,0 @@
-"""The conformance suite's guests and models, with what they are made from."""
