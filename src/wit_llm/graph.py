@@ -16,10 +16,13 @@ from wit_llm.events import Sink, TensorsAdmitted
 from wit_llm.limits import Limits
 from wit_llm.options import Decoding
 from wit_llm.tensor import Admitted, NamedTensor, Tensor, TensorSpec, TensorType
+from wit_llm.worker.allowance import Allowance
 from wit_llm.worker.client import Engine, Request
 from wit_llm.worker.line import Listener
 
 MAX_ELEMENTS = 2**31 - 1
+# What every promptable graph takes beside its own inputs.
+PROMPT = TensorSpec("prompt", TensorType.U8, (None,))
 
 
 class Graph:
@@ -44,6 +47,10 @@ class Graph:
         """What it takes and gives."""
         return self._engine.info
 
+    def declares(self, name: str) -> bool:
+        """Whether the model itself has an input of that name."""
+        return any(spec.name == name for spec in self.info.inputs)
+
     def context(self) -> ExecutionContext:
         """A place to compute; keeps nothing between computes."""
         return ExecutionContext(self)
@@ -55,11 +62,23 @@ class Graph:
         Raises:
             NNError: As ``admit`` and the backend say.
         """
-        outputs = self._engine.compute(self.admit(tensors), timeout_s)
-        held = sum(o.tensor.data_bytes for o in outputs)
-        if held > self._limits.tensor_bytes:
-            raise TooLarge(f"graph '{self.name}' gave {held} bytes; at most {self._limits.tensor_bytes} go to a guest")
-        return outputs
+        admitted = self.admit(tensors)
+        self._check_outputs()
+        allowance = Allowance(self._limits.compute_bytes, self._limits.tensor_bytes)
+        return self._engine.compute(admitted, timeout_s, allowance)
+
+    def _check_outputs(self) -> None:
+        """What is known to be too much is not computed; the rest is found in the worker."""
+        specs = self.info.outputs
+        if len(specs) > self._limits.tensors:
+            most = self._limits.tensors
+            raise TooLarge(f"graph '{self.name}' gives {len(specs)} outputs; at most {most} go to a guest")
+        for spec in specs:
+            if (spec.data_bytes or 0) > self._limits.tensor_bytes:
+                raise TooLarge(
+                    f"output {spec.name!r} of graph '{self.name}' has {spec.data_bytes} bytes; "
+                    f"at most {self._limits.tensor_bytes} go to a guest"
+                )
 
     def prompt_tensors(self, token_ids: Sequence[int]) -> tuple[NamedTensor, ...]:
         """
@@ -107,40 +126,52 @@ class Graph:
                 bytes that disagree with the dimensions; a token id that the model does not have.
             TooLarge: Over a limit.
         """
+        return self._admit(tensors, None if self.info.any_tensors else self.info.inputs)
+
+    def admit_prompt(self, tensors: Sequence[NamedTensor]) -> Admitted:
+        """
+        Compare named tensors with ``PROMPT``: text for who makes a prompt of it, whose own tensors come by ``admit``.
+
+        Raises:
+            InvalidArgument: As ``admit``.
+            TooLarge: Over a limit.
+        """
+        return self._admit(tensors, (PROMPT,))
+
+    def _admit(self, tensors: Sequence[NamedTensor], inputs: tuple[TensorSpec, ...] | None) -> Admitted:
+        """Compare with these inputs; with none any go."""
         if len(tensors) > self._limits.tensors:
             raise InvalidArgument(f"{len(tensors)} inputs for graph '{self.name}'; at most {self._limits.tensors} go")
         given: dict[str, Tensor] = {}
         for named in tensors:
-            name = self._own_name(named.name)
+            name = self._own_name(named.name, inputs)
             if name in given:
-                raise InvalidArgument(f"input {name!r} of graph '{self.name}' is there twice")
+                raise InvalidArgument(f"input {name[:80]!r} of graph '{self.name}' is there twice")
             given[name] = named.tensor
-        if self.info.any_tensors:
-            ordered = tuple(NamedTensor(name, tensor) for name, tensor in given.items())
-        else:
-            missing = [spec.name for spec in self.info.inputs if spec.name not in given]
-            if missing:
-                raise InvalidArgument(f"graph '{self.name}' wants input {missing[0]!r}; given: {list(given) or 'none'}")
-            ordered = tuple(NamedTensor(spec.name, given[spec.name]) for spec in self.info.inputs)
-        specs = {spec.name: spec for spec in self.info.inputs}
+        missing = [spec.name for spec in inputs or () if spec.name not in given]
+        if missing:
+            raise InvalidArgument(f"graph '{self.name}' wants input {missing[0]!r}; given: {list(given) or 'none'}")
+        names = given if inputs is None else [spec.name for spec in inputs]
+        ordered = tuple(NamedTensor(name, given[name]) for name in names)
+        specs = {spec.name: spec for spec in inputs or ()}
         for named in ordered:
             self._check(named, specs.get(named.name))
         self._sink(TensorsAdmitted(self.name, tuple((n.name, n.tensor.dimensions) for n in ordered)))
         return Admitted(ordered)
 
-    def _own_name(self, name: str) -> str:
+    def _own_name(self, name: str, inputs: tuple[TensorSpec, ...] | None) -> str:
         """The model's own name; published guests call the first input "0" where the model has no such name."""
-        names = [spec.name for spec in self.info.inputs]
+        names = [spec.name for spec in inputs or ()]
         if not name:
             raise InvalidArgument(f"an input of graph '{self.name}' has an empty name; it takes {names}")
-        if self.info.any_tensors or name in names:
+        if inputs is None or name in names:
             return name
         if name == "0" and names:
             return names[0]
         raise InvalidArgument(f"graph '{self.name}' has no input {name[:80]!r}; it takes {names}")
 
     def _check(self, named: NamedTensor, spec: TensorSpec | None) -> None:
-        tensor, where = named.tensor, f"input {named.name!r} of graph '{self.name}'"
+        tensor, where = named.tensor, f"input {named.name[:80]!r} of graph '{self.name}'"
         if len(tensor.dimensions) > self._limits.rank:
             raise InvalidArgument(f"{where} has {len(tensor.dimensions)} dimensions; at most {self._limits.rank} go in")
         if spec is not None and (tensor.ty is not spec.ty or not spec.takes(tensor.dimensions)):

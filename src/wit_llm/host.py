@@ -14,6 +14,7 @@ from typing import Self
 from wit_llm import events
 from wit_llm.errors import OperatorError
 from wit_llm.limits import Limits
+from wit_llm.loading.loader import Loader
 from wit_llm.registry import Grant, Registry
 from wit_llm.wasm.engine import Program, Runtime
 from wit_llm.wasm.guest import Guest, Output, Stdio
@@ -81,6 +82,10 @@ class Running:
         """Stop the guest itself: ``wait`` then raises ``GuestTrapped``."""
         self._guest.end(why)
 
+    def close_graphs(self) -> None:
+        """End the workers of the graphs that it loaded from bytes: a call into one of them then fails."""
+        self._guest.close_graphs()
+
     @property
     def alive(self) -> bool:
         """Whether it has not ended yet."""
@@ -105,6 +110,8 @@ class Host:
         graphs: What guests may load by name: grants, or their spelling on the command line, such as ``tiny`` or
             ``name=folder,backend=pytorch``.
         limits: What each guest may use.
+        allow_load: Whether guests may load graphs from bytes of their own; native parsers read these, in a confined
+            process with this one's rights.
         sink: Told what happened, from any thread; see ``wit_llm.events``.
         cache_dir: Folder of compiled components, nobody else's to write in; none for ``wit-llm`` in the user's cache.
 
@@ -117,10 +124,12 @@ class Host:
         graphs: Iterable[Grant | str] = (),
         *,
         limits: Limits | None = None,
+        allow_load: bool = False,
         sink: events.Sink = events.ignore,
         cache_dir: Path | None = None,
     ) -> None:
         self.limits = limits or Limits()
+        self._allow_load = allow_load
         self._sink = sink
         grants = [Grant.parse(graph) if isinstance(graph, str) else graph for graph in graphs]
         self.registry = Registry(grants, self.limits, sink)
@@ -193,7 +202,8 @@ class Host:
         """
         name = "guest" if isinstance(component, bytes) else Path(component).name
         stdio = Stdio(args, stdin, stdout, stderr, env or {}, dirs or {})
-        guest = Guest(self._program(component), name, self.registry, self.limits, self._sink)
+        loader = Loader(self.limits, self._sink) if self._allow_load else None
+        guest = Guest(self._program(component), name, self.registry, self.limits, self._sink, loader)
         with self._lock:
             running = Running(guest, stdio)
             self._running = [*(r for r in self._running if r.alive), running]
@@ -219,5 +229,7 @@ class Host:
         for running in self._running:
             running.end("the host was closed")
         wait([running._ended for running in self._running], END_S)  # noqa: SLF001 -- one module
+        for running in self._running:
+            running.close_graphs()
         self.registry.close()
         self._runtime.close()

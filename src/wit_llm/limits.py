@@ -18,9 +18,16 @@ class Limits:
         held_bytes: Bytes of all tensors that the guest holds in the host.
         tensors: Inputs, or outputs, of one compute.
         rank: Axes of one tensor.
+        compute_bytes: Memory that one compute may take in its graph's process, for outputs and all that is between.
         memory_bytes: Linear memory.
         output_bytes: Written to standard output and error together, where they do not go to the process's own.
         deadline_s: Wall-clock seconds from start to end; none is no limit.
+        loaded_graphs: Live graphs that it loaded from bytes, each a process.
+        graph_bytes: Bytes of one of them; one call of a guest carries 2,796,202 at most.
+        load_s: Wall-clock seconds of one ``load``; PyTorch takes some of them to start.
+        worker_bytes: Memory that the process of such a graph may write on; OpenVINO begins with 0.15 GiB, PyTorch with
+            0.35 GiB.
+        worker_cpu_s: Processor seconds of such a process, from its start to its end.
     """
 
     handles: int = 1_000
@@ -30,6 +37,12 @@ class Limits:
     held_bytes: int = 2 << 30
     tensors: int = 64
     rank: int = 16
+    compute_bytes: int = 4 << 30
     memory_bytes: int = 1 << 30
     output_bytes: int = 256 << 20
     deadline_s: float | None = None
+    loaded_graphs: int = 4
+    graph_bytes: int = 4 << 20
+    load_s: float = 60.0
+    worker_bytes: int = 2 << 30
+    worker_cpu_s: int = 300

@@ -14,16 +14,20 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from wit_llm.backends.base import Target
+from wit_llm.backends.base import Signature, Target
 from wit_llm.backends.table import BACKENDS, detect
+from wit_llm.bell import Bell
 from wit_llm.errors import BackendFailure, NotFound, OperatorError
 from wit_llm.events import GraphFailed, Sink
-from wit_llm.graph import Graph
+from wit_llm.graph import ExecutionContext, Graph
 from wit_llm.limits import Limits
+from wit_llm.tensor import TensorSpec
 from wit_llm.text.model import Model
+from wit_llm.text.tensors import TextContext
 from wit_llm.worker.client import Engine, GraphSource
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_KEYS = ("path", "backend", "target", "settings", "inputs", "outputs")
 _EMBEDDED = Path(__file__).parent / "embedded"
 
 
@@ -38,6 +42,7 @@ class Grant:
         backend: None to decide by what the folder holds.
         target: Where it computes.
         settings: Of the backend.
+        signature: What it takes and gives, where its files do not say it.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Grant:
     backend: str | None = None
     target: Target = Target.CPU
     settings: Mapping[str, str] = field(default_factory=dict)
+    signature: Signature = field(default_factory=Signature)
 
     @classmethod
     def parse(cls, text: str) -> Grant:
@@ -75,11 +81,12 @@ class Grant:
         Build one from the values of a manifest's ``[graphs.NAME]``; relative paths start at ``base``.
 
         Raises:
-            OperatorError: An unknown key, backend, target or embedded name; a folder that is not there.
+            OperatorError: An unknown key, backend, target or embedded name; a folder that is not there; inputs or
+                outputs that say nothing sensible.
         """
-        unknown = set(values) - {"path", "backend", "target", "settings"}
+        unknown = set(values) - set(_KEYS)
         if unknown:
-            raise OperatorError(f"{where}: unknown key {min(unknown)!r}; known: path, backend, target, settings")
+            raise OperatorError(f"{where}: unknown key {min(unknown)!r}; known: {', '.join(_KEYS)}")
         if not _NAME.fullmatch(name):
             raise OperatorError(f"{where}: {name!r} is no graph name; 1 to 128 of A-Z a-z 0-9 . _ -")
         grant = embedded(name, where) if "path" not in values else cls(name, base / str(values["path"]))
@@ -93,7 +100,21 @@ class Grant:
         if not grant.path.is_dir():
             raise OperatorError(f"{where}: there is no folder {grant.path}; a graph is a folder")
         settings = {str(k): str(v) for k, v in dict(values.get("settings", {})).items()}
-        return replace(grant, backend=backend or detect(grant.path), target=target, settings=settings)
+        signature = Signature(_specs(values, "inputs", where), _specs(values, "outputs", where))
+        return replace(
+            grant, backend=backend or detect(grant.path), target=target, settings=settings, signature=signature
+        )
+
+
+def _specs(values: Mapping[str, Any], key: str, where: str) -> tuple[TensorSpec, ...]:
+    """The tensors of a manifest's ``[graphs.NAME.inputs]`` or ``[graphs.NAME.outputs]``, in its order."""
+    table = values.get(key, {})
+    if not isinstance(table, dict) or not all(name and isinstance(text, str) for name, text in table.items()):
+        raise OperatorError(f'{where}: {key} is a table of the manifest, with lines such as x = "FP32[1, 3, ?]"')
+    try:
+        return tuple(TensorSpec.parse(name, text) for name, text in table.items())
+    except OperatorError as exc:
+        raise OperatorError(f"{where}.{key}: {exc}") from exc
 
 
 def embedded(name: str, where: str = "graph") -> Grant:
@@ -168,6 +189,15 @@ class Loaded:
         """
         return Model.open(self.graph, self.grant.path, self.grant.name, self.digest)
 
+    def context(self, bell: Bell, limits: Limits) -> ExecutionContext:
+        """A place to compute, for the guest whose bell and limits these are."""
+        if self.graph.info.text is None:
+            return self.graph.context()
+        return TextContext(self.graph, lambda: self.model, bell, limits)
+
+    def close(self) -> None:
+        """A guest lets go of it: nothing to do, as it is kept for all."""
+
 
 class Registry:
     """
@@ -212,7 +242,7 @@ class Registry:
 
     def _load(self, grant: Grant) -> Loaded:
         backend = grant.backend or detect(grant.path)
-        source = GraphSource(grant.name, backend, grant.path, grant.target, grant.settings)
+        source = GraphSource(grant.name, backend, grant.path, grant.target, grant.settings, grant.signature)
         try:
             with ThreadPoolExecutor(1) as aside:
                 digest = aside.submit(folder_digest, grant.path)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from enum import Enum
 
-from wit_llm.errors import InvalidArgument
+from wit_llm.errors import InvalidArgument, OperatorError
 
 
 class TensorType(Enum):
@@ -35,6 +36,14 @@ _ITEMSIZE = {
     TensorType.I32: 4,
     TensorType.I64: 8,
 }
+_BY_NAME = {ty.value: ty for ty in TensorType}
+
+
+# `FP32[1, 3, ?]`, as a spec is written: `...` is any rank, and sizes are those of wasi-nn, 32 bits.
+_SPEC = re.compile(
+    r"(?P<ty>[A-Z0-9]+)\[(?:(?P<any>\.\.\.)|(?P<axes>(?:\?|\d{1,10})(?:, ?(?:\?|\d{1,10}))*)?)\]", re.ASCII
+)
+_LARGEST_SIZE = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,32 @@ class TensorSpec:
     name: str
     ty: TensorType
     dimensions: tuple[int | None, ...] | None
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> TensorSpec:
+        """
+        Read what ``str`` of a spec writes, such as ``FP32[1, 3, ?]``.
+
+        Raises:
+            OperatorError: It is anything else.
+        """
+        match = _SPEC.fullmatch(text)
+        ty = _BY_NAME.get(match["ty"]) if match else None
+        axes = match["axes"].split(",") if match and match["axes"] else []
+        sizes = tuple(None if axis.strip() == "?" else int(axis) for axis in axes)
+        if match is None or ty is None or max((size or 0 for size in sizes), default=0) > _LARGEST_SIZE:
+            raise OperatorError(
+                f"{name!r} is {text!r}, which is no tensor; write a type ({', '.join(_BY_NAME)}) with the size of each "
+                "axis, `?` where any goes, such as FP32[1, 3, ?]"
+            )
+        return cls(name, ty, None if match["any"] else sizes)
+
+    @property
+    def data_bytes(self) -> int | None:
+        """Bytes of such a tensor, where its dimensions leave no choice."""
+        if self.dimensions is None or None in self.dimensions:
+            return None
+        return math.prod(size for size in self.dimensions if size is not None) * self.ty.itemsize
 
     def takes(self, dimensions: tuple[int, ...]) -> bool:
         """Whether a tensor of these dimensions fits."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from wit_llm.backends.base import Target
+from wit_llm.backends.base import Signature, Target
 from wit_llm.backends.table import BACKENDS, detect, open_graph
 from wit_llm.errors import OperatorError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         pytest.param(["resnet.onnx"], "openvino", id="onnx"),
         pytest.param(["config.json", "model-00001-of-00002.safetensors"], "pytorch", id="transformers"),
         pytest.param(["program.pt2"], "pytorch", id="exported-program"),
+        pytest.param(["program.pt"], "pytorch", id="torchscript"),
         pytest.param(
             ["config.json", "model.safetensors", "openvino_model.xml"], "openvino", id="ir-before-transformers"
         ),
@@ -51,7 +52,7 @@ def test_says_what_is_there_and_what_is_wanted(tmp_path: Path, names: list[str],
         (tmp_path / name).touch()
     text = (
         f"no graph in {tmp_path}: it holds {found}; wanted is an OpenVINO IR (openvino_model.xml or model.xml), "
-        "*.onnx, a transformers folder (config.json and *.safetensors) or *.pt2; "
+        "*.onnx, a transformers folder (config.json and *.safetensors), *.pt2 or *.pt; "
         "`backend = ...` names a backend outright"
     )
     with pytest.raises(OperatorError, match=f"^{re.escape(text)}$"):
@@ -70,4 +71,4 @@ def test_a_graph_is_a_folder(tmp_path: Path) -> None:
 def test_unknown_backends_are_named_with_those_there_are(tmp_path: Path) -> None:
     """The message lists the table."""
     with pytest.raises(OperatorError, match=f"^no backend 'onnx'; there are: {', '.join(BACKENDS)}$"):
-        open_graph("onnx", tmp_path, Target.CPU, {})
+        open_graph("onnx", tmp_path, Target.CPU, {}, Signature())

@@ -23,6 +23,7 @@ SMALLEST = {
     "neighbour": ((), 3),
     "prompt": (("--model", str(TINY)), 3),
     "startup": ((), 6),
+    "tensors": ((), 18),
     "wall": ((), 7),
 }
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.graphs import write
+from tests.contract.graphs import SIGNATURES, write
+from wit_llm.backends.base import Signature, Target
 from wit_llm.worker.client import Engine, GraphSource
 
 if TYPE_CHECKING:
@@ -20,11 +21,32 @@ TINY = Path(str(files("wit_llm"))) / "embedded" / "tiny"
 SETTINGS = {"openvino": {}, "pytorch": {"num_threads": "1"}}
 
 SLOW_TO_IMPORT = pytest.param("pytorch", marks=pytest.mark.slow)
+LIBRARIES = ["openvino", SLOW_TO_IMPORT, pytest.param("torchscript", marks=pytest.mark.slow)]
 
 
-@pytest.fixture(scope="session", params=["echo", "echo-worker", "openvino", SLOW_TO_IMPORT])
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``pytest tests/contract --device cuda`` runs what PyTorch computes on a GPU."""
+    parser.addoption(
+        "--device", choices=["cpu", "cuda"], default="cpu", help="what PyTorch computes on in the contract suite"
+    )
+
+
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest) -> Target:
+    """What PyTorch computes on."""
+    return Target.GPU if request.config.getoption("--device", "cpu") == "cuda" else Target.CPU
+
+
+def on(target: Target, library: str) -> Target:
+    """The target for a library in this run; those without CUDA have been seen on the CPU, and are skipped elsewhere."""
+    if target is Target.GPU and library not in {"pytorch", "torchscript"}:
+        pytest.skip(f"{library} does not compute on CUDA")
+    return target
+
+
+@pytest.fixture(scope="session", params=["echo", "echo-worker", *LIBRARIES])
 def backend(request: pytest.FixtureRequest) -> str:
-    """Every backend."""
+    """Every backend, and PyTorch with both of its formats."""
     return str(request.param)
 
 
@@ -41,6 +63,15 @@ class Graphs:
             write(library, self._root / library)
         return self._root / library / kind
 
+    def source(
+        self, library: str, kind: str, target: Target = Target.CPU, signature: Signature | None = None
+    ) -> GraphSource:
+        """A graph before it is loaded; with ``signature`` in the place of its own."""
+        backend = "pytorch" if library == "torchscript" else library
+        own = SIGNATURES.get(kind) if library == "torchscript" else None
+        folder, settings = self.folder(library, kind), SETTINGS.get(backend, {})
+        return GraphSource(kind, backend, folder, target, settings, signature or own or Signature())
+
 
 @pytest.fixture(scope="session")
 def graphs(tmp_path_factory: pytest.TempPathFactory) -> Graphs:
@@ -48,25 +79,45 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> Graphs:
     return Graphs(tmp_path_factory.mktemp("graphs"))
 
 
+@pytest.fixture(params=LIBRARIES)
+def library(request: pytest.FixtureRequest) -> str:
+    """Every library that has graphs on disk."""
+    return str(request.param)
+
+
+def _of_every_type(kind: str, backend: str, graphs: Graphs, target: Target) -> Engine:
+    if backend.startswith("echo"):
+        return Engine(GraphSource(kind, backend, TINY, on(target, backend)))
+    return Engine(graphs.source(backend, kind, on(target, backend)))
+
+
 @pytest.fixture(scope="session")
-def types(backend: str, graphs: Graphs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """A graph of every element type that the backend has."""
-    echoes = backend.startswith("echo")
-    folder = tmp_path_factory.mktemp(backend) if echoes else graphs.folder(backend, "types")
-    engine = Engine(GraphSource("types", backend, folder, settings=SETTINGS.get(backend, {})))
+def types(backend: str, graphs: Graphs, target: Target) -> Iterator[Engine]:
+    """A graph of every element type that the backend has, which doubles."""
+    engine = _of_every_type("types", backend, graphs, target)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def same(backend: str, graphs: Graphs, target: Target) -> Iterator[Engine]:
+    """A graph of every element type that the backend has, which copies."""
+    engine = _of_every_type("same", backend, graphs, target)
     yield engine
     engine.close()
 
 
 class Tinies:
-    """The embedded language model on each backend, started when a test first wants it."""
+    """The embedded language model on each backend, started when a test first wants it; PyTorch's is on ``target``."""
 
-    def __init__(self) -> None:
+    def __init__(self, target: Target) -> None:
+        self._target = target
         self._engines: dict[str, Engine] = {}
 
     def __getitem__(self, backend: str) -> Engine:
         if backend not in self._engines:
-            self._engines[backend] = Engine(GraphSource("tiny", backend, TINY, settings=SETTINGS[backend]))
+            target = self._target if backend == "pytorch" else Target.CPU
+            self._engines[backend] = Engine(GraphSource("tiny", backend, TINY, target, SETTINGS[backend]))
         return self._engines[backend]
 
     def close(self) -> None:
@@ -76,23 +127,24 @@ class Tinies:
 
 
 @pytest.fixture(scope="session")
-def tinies() -> Iterator[Tinies]:
+def tinies(target: Target) -> Iterator[Tinies]:
     """All of them."""
-    made = Tinies()
+    made = Tinies(target)
     yield made
     made.close()
 
 
 @pytest.fixture(params=["openvino", SLOW_TO_IMPORT])
-def tiny(request: pytest.FixtureRequest, tinies: Tinies) -> Engine:
+def tiny(request: pytest.FixtureRequest, tinies: Tinies, target: Target) -> Engine:
     """Each of them."""
+    on(target, request.param)
     return tinies[request.param]
 
 
 @pytest.fixture(params=["openvino", SLOW_TO_IMPORT])
-def tiny_with_one_slot(request: pytest.FixtureRequest) -> Iterator[Engine]:
+def tiny_with_one_slot(request: pytest.FixtureRequest, target: Target) -> Iterator[Engine]:
     """The same, for one request at a time, and for one test alone."""
     settings = {**SETTINGS[request.param], "max_num_seqs": "1"}
-    engine = Engine(GraphSource("tiny", request.param, TINY, settings=settings))
+    engine = Engine(GraphSource("tiny", request.param, TINY, on(target, request.param), settings))
     yield engine
     engine.close()

@@ -220,9 +220,11 @@ def _pytorch_folders(root: Path) -> dict[str, str]:
     model("deeper", "the weights in {folder} lack model.layers.4.", num_hidden_layers=5)
     model("wider", "{folder} cannot be read by transformers: ", hidden_size=256)
     model("alien", "{folder} cannot be read by transformers: ", model_type="from-mars")
-    empty = "{folder} holds 0 files *.pt2, and not both config.json and *.safetensors; a graph is a folder with one "
+    empty = "{folder} holds 0 files *.pt2 or *.pt, and not both config.json and *.safetensors; a graph is a folder "
     _copy("config.json")(folder("nothing", empty))
     _junk("pytorch_model.bin", "config.json")(folder("pickle", empty))
+    two = folder("two", empty.replace("0 files", "2 files"))
+    _junk("m.pt2", "m.pt")(two)
     junk = folder("junk", "{folder}/m.pt2 cannot be read as an exported program: ")
     _junk("m.pt2")(junk)
     for name, file in (("pickled", "m/data/constants/opaque_obj_0"), ("library", "m/data/aotinductor/model/a.so")):
@@ -235,14 +237,14 @@ def _pytorch_folders(root: Path) -> dict[str, str]:
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from wit_llm.backends.base import Target
+from wit_llm.backends.base import Signature, Target
 from wit_llm.backends.table import open_graph
 from wit_llm.errors import WitLLMError
 
 said = {}
 for folder in sorted(Path(sys.argv[1]).iterdir()):
     try:
-        open_graph("pytorch", folder, Target.CPU, {})
+        open_graph("pytorch", folder, Target.CPU, {}, Signature())
     except WitLLMError as error:
         said[folder.name] = [type(error).__name__, str(error)]
 print(json.dumps(said))

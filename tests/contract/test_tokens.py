@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from tests.contract.conftest import SETTINGS, TINY, Tinies
 from tests.worker.asking import SOON_S, ask, generate, prompt, row
 from wit_llm.backends import openvino as openvino_backend
-from wit_llm.backends.base import End, Progress, Target, TextInfo
+from wit_llm.backends.base import End, Progress, Signature, Target, TextInfo
 from wit_llm.errors import BackendFailure, TooLarge
 from wit_llm.options import Decoding, Sampler
 from wit_llm.tensor import Admitted, TensorSpec, TensorType
@@ -229,7 +229,7 @@ def _step_often(model: openvino_backend.LanguageModel) -> None:
 
 def test_openvino_is_as_new_after_a_failure() -> None:
     """A pipeline that a step has broken is replaced: what came after the failure is generated as before it."""
-    model = openvino_backend.load(TINY, Target.CPU, {})
+    model = openvino_backend.load(TINY, Target.CPU, {}, Signature())
     assert isinstance(model, openvino_backend.LanguageModel)
     tensors = Admitted((row("input_ids", PROMPTS[0]),))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from wit_llm.errors import OperatorError
 from wit_llm.tensor import TensorSpec
 
 if TYPE_CHECKING:
@@ -56,6 +57,32 @@ class GraphInfo:
     any_tensors: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """
+    What the operator says that a graph takes and gives, for files that do not say it themselves.
+
+    Args:
+        inputs: In the order of the program's arguments.
+        outputs: In the order of its results.
+    """
+
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+    def refuse(self, files: str) -> None:
+        """
+        Say that ``files`` need none.
+
+        Raises:
+            OperatorError: There is one, which would be ignored.
+        """
+        if self.inputs or self.outputs:
+            raise OperatorError(
+                f"{files} says what it takes and gives; leave out [graphs.NAME.inputs] and [graphs.NAME.outputs]"
+            )
+
+
 class End(Enum):
     """Why an engine gave no more tokens."""
 
@@ -97,10 +124,25 @@ class Backend(Protocol):
 
     def compute(self, admitted: Admitted) -> Sequence[NamedTensor]:
         """
-        One stateless inference: every output, in the model's order.
+        One stateless inference: every output, in the model's order; their bytes are good until the next one.
 
         Raises:
             BackendFailure: The library failed on valid input.
+            InvalidArgument: Dimensions that the model's own conditions exclude.
+            TooLarge: There is no memory for it.
+        """
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """The power to put off what only raw compute needs; its memory is the graph's, and no compute's."""
+
+    def prepare(self) -> None:
+        """
+        Do it, where it has not been done yet.
+
+        Raises:
+            BackendFailure: The library failed.
         """
 
 

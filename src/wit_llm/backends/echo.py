@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from wit_llm.backends.base import Signature
     from wit_llm.options import Decoding
     from wit_llm.tensor import Admitted, NamedTensor
 
@@ -42,7 +43,7 @@ class Settings(msgspec.Struct, frozen=True):
     max_num_seqs: Annotated[int, msgspec.Meta(ge=1)] = 64
 
 
-def load(folder: Path, target: Target, settings: Mapping[str, str]) -> Echo:
+def load(folder: Path, target: Target, settings: Mapping[str, str], signature: Signature) -> Echo:
     """
     Make the graph ready; nothing in the folder is looked at.
 
@@ -51,6 +52,7 @@ def load(folder: Path, target: Target, settings: Mapping[str, str]) -> Echo:
     """
     if not folder.is_dir():
         raise OperatorError(f"a graph is a folder; {folder} is none")
+    signature.refuse("an echo")
     if target is not Target.CPU:
         raise Unsupported(f"backend 'echo' runs on target cpu, not on {target.value}")
     return Echo(parse("echo", Settings, settings))

@@ -1,8 +1,7 @@
-"""OpenVINO: tensors through a compiled model (IR, ONNX), text through GenAI's continuous batching of token ids."""
+"""OpenVINO: models as they lie on disk (IR, ONNX), and text through GenAI's continuous batching of token ids."""
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,32 +12,22 @@ import openvino_genai as genai
 
 from wit_llm.backends.base import End, GraphInfo, Lost, Progress, Target
 from wit_llm.backends.config import ModelConfig, read_config
+from wit_llm.backends.openvino_tensors import BEAMS, OpenVINO, Raw, failures, reason
 from wit_llm.backends.settings import parse
 from wit_llm.errors import BackendFailure, OperatorError, TooLarge, Unsupported
-from wit_llm.tensor import NamedTensor, Tensor, TensorSpec, TensorType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from wit_llm.backends.base import Signature
     from wit_llm.options import Decoding
     from wit_llm.tensor import Admitted
 
 _DEVICES = {Target.CPU: "CPU", Target.GPU: "GPU", Target.TPU: "NPU"}
-# FP64 is left out, because OpenVINO computes it in 32 bits and does not say so.
-_ELEMENTS = {
-    TensorType.FP16: ov.Type.f16,
-    TensorType.FP32: ov.Type.f32,
-    TensorType.BF16: ov.Type.bf16,
-    TensorType.U8: ov.Type.u8,
-    TensorType.I32: ov.Type.i32,
-    TensorType.I64: ov.Type.i64,
-}
-_TYPES = {element.get_type_name(): ty for ty, element in _ELEMENTS.items()}
-# Which sequence of a beam search a row of the state belongs to: ours to say, as each compute begins anew.
-_BEAMS = "beam_idx"
-_I32 = np.iinfo(np.int32)
 _LANGUAGE_MODEL = "openvino_model.xml"
+# Without it, products of FP32 have the eight bits of bf16 where the CPU has that.
+_EXACT = {"EXECUTION_MODE_HINT": "ACCURACY"}
 
 _CPU_BLOCK_TOKENS = 32
 _CACHE_BYTES = 1 << 30
@@ -55,7 +44,8 @@ class Settings(msgspec.Struct, frozen=True):
         max_num_batched_tokens: Tokens of one step, and so how long a cancel may take.
         max_num_seqs: Requests at once; more than these wait.
         num_threads: Of the CPU; none is the library's choice.
-        precision: Of the arithmetic; none is the device's own: bf16 where the CPU has it.
+        precision: Of the arithmetic; none is what the model says, for a graph that takes tensors only, and for text
+            the device's own: bf16 where the CPU has it.
         kv_cache_precision: Of the KV cache; none is the library's choice, u8 on the CPU.
     """
 
@@ -77,9 +67,9 @@ class Settings(msgspec.Struct, frozen=True):
         return {name: value for name, value in named.items() if value is not None}
 
 
-def load(folder: Path, target: Target, settings: Mapping[str, str]) -> OpenVINO:
+def load(folder: Path, target: Target, settings: Mapping[str, str], signature: Signature) -> OpenVINO:
     """
-    Make the graph of a folder ready; an engine for text is built at once, raw compute is compiled at its first use.
+    Make the graph of a folder ready; that of a language model for raw compute is compiled at its first use.
 
     Raises:
         OperatorError: As ``backends.table`` says.
@@ -89,19 +79,22 @@ def load(folder: Path, target: Target, settings: Mapping[str, str]) -> OpenVINO:
     core = ov.Core()
     device = _device(core, target)
     path = _model_file(folder)
+    signature.refuse(path.name)
     try:
         model = core.read_model(path)
     except RuntimeError as error:
-        raise OperatorError(f"{path} cannot be read by OpenVINO: {_reason(error)}") from error
-    raw = _Raw(core, model, device, chosen.properties())
-    info = GraphInfo(
-        tuple(_spec(name, port) for name, port in raw.inputs.items()),
-        tuple(_spec(name, port) for name, port in raw.outputs.items()),
-    )
+        raise OperatorError(f"{path} cannot be read by OpenVINO: {reason(error)}") from error
     config = read_config(folder) if path.name == _LANGUAGE_MODEL else None
-    if config is None or not raw.stateful or "input_ids" not in raw.inputs:
-        return OpenVINO(info, raw)
-    return LanguageModel(replace(info, text=config.text_info()), raw, _Recipe(folder, device, chosen, config))
+    names = {name for port in model.inputs for name in port.get_names()}
+    if config is not None and names >= {BEAMS, "input_ids"}:
+        raw = Raw(core, model, device, chosen.properties())
+        return LanguageModel(replace(raw.info, text=config.text_info()), raw, _Recipe(folder, device, chosen, config))
+    raw = Raw(core, model, device, {**_EXACT, **chosen.properties()})
+    try:
+        raw.prepare()
+    except BackendFailure as error:
+        raise OperatorError(f"{path}: {error}") from error
+    return OpenVINO(raw.info, raw)
 
 
 def _device(core: ov.Core, target: Target) -> str:
@@ -122,107 +115,6 @@ def _model_file(folder: Path) -> Path:
     if not onnx:
         raise OperatorError(f"{folder} holds neither {_LANGUAGE_MODEL} nor model.xml nor a file *.onnx")
     raise OperatorError(f"{folder} holds {len(onnx)} files *.onnx; a graph is a folder with one")
-
-
-def _name(port: ov.Output) -> str:
-    """The model's own name; an output without one is called by what computes it."""
-    if port.get_names():
-        return str(port.get_any_name())
-    node = port.get_node()
-    return str((node.input_value(0).get_node() if node.get_type_name() == "Result" else node).get_friendly_name())
-
-
-def _spec(name: str, port: ov.Output) -> TensorSpec:
-    """What the door has to know; a single value has dimensions ``(1,)``, as wasi-nn has no rank 0."""
-    element = port.get_element_type().get_type_name()
-    if element not in _TYPES:
-        raise Unsupported(
-            f"tensor {name!r} has elements of type {element}; backend 'openvino' takes {', '.join(_TYPES)} "
-            "(f64 not, because OpenVINO computes it in 32 bits)"
-        )
-    dimensions = port.get_partial_shape()
-    if dimensions.rank.is_dynamic:
-        return TensorSpec(name, _TYPES[element], None)
-    sizes = tuple(size.get_length() if size.is_static else None for size in dimensions)
-    return TensorSpec(name, _TYPES[element], sizes or (1,))
-
-
-def _reason(error: Exception, without: str = "Exception from") -> str:
-    """What an exception of the library says: its last line that is not of the chain of source files."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if without not in line), type(error).__name__)
-
-
-@contextlib.contextmanager
-def _failures(action: str) -> Iterator[None]:
-    """The library's exceptions as ours; a guest reads them, so lines with paths stay in the worker's log."""
-    try:
-        yield
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise BackendFailure(f"{action} failed in OpenVINO: {_reason(error, without='/')}") from error
-
-
-class _Raw:
-    """Raw compute, whose weights are loaded at the first use, so that a graph which only prompts pays nothing."""
-
-    def __init__(self, core: ov.Core, model: ov.Model, device: str, properties: dict[str, object]) -> None:
-        self._core = core
-        self._model = model
-        self._device = device
-        self._properties = properties
-        self._request: ov.InferRequest | None = None
-        ports = {_name(port): port for port in model.inputs}
-        self._beams = ports.pop(_BEAMS, None)
-        self.inputs = ports
-        self.outputs = {_name(port): port for port in model.outputs}
-        self.stateful = self._beams is not None
-
-    def compute(self, admitted: Admitted) -> Sequence[NamedTensor]:
-        """One inference that knows nothing of the one before."""
-        if self._request is None:
-            with _failures("compiling for raw compute"):
-                compiled = self._core.compile_model(self._model, self._device, self._properties)
-                self._request = compiled.create_infer_request()
-        request = self._request
-        with _failures("computing"):
-            for named in admitted.tensors:
-                request.set_tensor(self.inputs[named.name], self._lent(named))
-            if self._beams is not None:
-                rows = admitted.tensors[0].tensor.dimensions[0]
-                request.set_tensor(self._beams, ov.Tensor(np.arange(rows, dtype=np.int32)))
-                request.reset_state()
-            request.infer()
-            return [NamedTensor(name, _copied(request.get_tensor(port))) for name, port in self.outputs.items()]
-
-    def _lent(self, named: NamedTensor) -> ov.Tensor:
-        """The guest's bytes, read in place; the caller keeps them until the inference is over."""
-        tensor = named.tensor
-        elements = np.frombuffer(tensor.data, np.uint8)
-        if tensor.ty is TensorType.I64 and elements.size:
-            wide = elements.view(np.int64)
-            if wide.min() < _I32.min or wide.max() > _I32.max:
-                raise Unsupported(f"input {named.name!r} has values beyond 32 bits, which OpenVINO would cut off")
-        rank = self.inputs[named.name].get_partial_shape().rank
-        scalar = rank.is_static and rank.get_length() == 0
-        return ov.Tensor(elements, ov.Shape(() if scalar else tensor.dimensions), _ELEMENTS[tensor.ty])
-
-
-def _copied(output: ov.Tensor) -> Tensor:
-    """Ours to keep: the library writes the next answer over this one."""
-    dimensions = tuple(output.get_shape()) or (1,)
-    return Tensor(dimensions, _TYPES[output.get_element_type().get_type_name()], output.data.tobytes())
-
-
-class OpenVINO:
-    """A graph that takes tensors only."""
-
-    def __init__(self, info: GraphInfo, raw: _Raw) -> None:
-        self.info = info
-        self._raw = raw
-
-    def compute(self, admitted: Admitted) -> Sequence[NamedTensor]:
-        """One inference, as ``Backend`` says."""
-        return self._raw.compute(admitted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +145,7 @@ class _Recipe:
                 str(self.folder), scheduler, self.device, self.settings.properties()
             )
         except RuntimeError as error:
-            raise OperatorError(f"OpenVINO cannot generate with {self.folder}: {_reason(error)}") from error
+            raise OperatorError(f"OpenVINO cannot generate with {self.folder}: {reason(error)}") from error
 
     def _kv_blocks(self) -> int:
         """
@@ -297,7 +189,7 @@ class LanguageModel(OpenVINO):
     guest then reads of the other's. ``tests/contract/test_neighbours.py`` has what happens without this.
     """
 
-    def __init__(self, info: GraphInfo, raw: _Raw, recipe: _Recipe) -> None:
+    def __init__(self, info: GraphInfo, raw: Raw, recipe: _Recipe) -> None:
         super().__init__(info, raw)
         self._recipe = recipe
         self._pipeline = recipe.build()
@@ -312,7 +204,7 @@ class LanguageModel(OpenVINO):
     def add(self, request: int, admitted: Admitted, decoding: Decoding) -> None:
         """Take up a request, as ``Generator`` says; its number must never have been used."""
         input_ids = np.frombuffer(admitted["input_ids"].data, np.int64)  # [tokens]
-        with _failures("taking up a request"):
+        with failures("taking up a request"):
             handle = self._pipeline.add_request(request, ov.Tensor(input_ids[np.newaxis]), _generation_config(decoding))
         self._live[request] = _Live(handle)
         self._entering = request
@@ -325,7 +217,7 @@ class LanguageModel(OpenVINO):
 
     def step(self) -> Sequence[Progress | Lost]:
         """One step of the pipeline, which holds the GIL meanwhile."""
-        with _failures("generating"):
+        with failures("generating"):
             self._pipeline.step()
             steps = [self._look(request, live) for request, live in self._live.items()]
         news = [one for one in steps if isinstance(one, Lost) or one.token_ids or one.end is not None]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from wit_llm.backends.base import Backend, Target
+    from wit_llm.backends.base import Backend, Signature, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,13 @@ BACKENDS = {
 class _Module(Protocol):
     """What each file of a backend offers."""
 
-    def load(self, folder: Path, target: Target, settings: Mapping[str, str]) -> Backend:
+    def load(self, folder: Path, target: Target, settings: Mapping[str, str], signature: Signature) -> Backend:
         """
         Make the graph of a folder ready.
 
         Raises:
-            OperatorError: The folder, the target or a setting is not right; says what was found and the way out.
+            OperatorError: The folder, a setting or the signature is not right; says what was found and the way out.
+            Unsupported: The target is not there, or a tensor's type.
         """
 
 
@@ -62,12 +63,15 @@ def entry(backend: str) -> Entry:
         raise OperatorError(f"no backend {backend!r}; there are: {', '.join(BACKENDS)}") from None
 
 
-def open_graph(backend: str, folder: Path, target: Target, settings: Mapping[str, str]) -> Backend:
+def open_graph(
+    backend: str, folder: Path, target: Target, settings: Mapping[str, str], signature: Signature
+) -> Backend:
     """
     Import a backend and load a folder with it.
 
     Raises:
         OperatorError: As its ``load`` says, or a package that it needs is not installed.
+        Unsupported: As its ``load`` says.
     """
     name = entry(backend).module
     try:
@@ -76,7 +80,7 @@ def open_graph(backend: str, folder: Path, target: Target, settings: Mapping[str
         raise OperatorError(
             f"backend {backend!r} needs the package {error.name!r}, which is not installed; see `wit-llm doctor`"
         ) from error
-    return module.load(folder, target, settings)
+    return module.load(folder, target, settings, signature)
 
 
 def detect(folder: Path) -> str:
@@ -93,10 +97,10 @@ def detect(folder: Path) -> str:
     suffixes = {name.rpartition(".")[2] for name in names if "." in name}
     if names & {"openvino_model.xml", "model.xml"} or "onnx" in suffixes:
         return "openvino"
-    if ("config.json" in names and "safetensors" in suffixes) or "pt2" in suffixes:
+    if ("config.json" in names and "safetensors" in suffixes) or suffixes & {"pt2", "pt"}:
         return "pytorch"
     found = ", ".join(sorted(names)[:8]) or "nothing"
     raise OperatorError(
         f"no graph in {folder}: it holds {found}; wanted is an OpenVINO IR (openvino_model.xml or model.xml), *.onnx, "
-        "a transformers folder (config.json and *.safetensors) or *.pt2; `backend = ...` names a backend outright"
+        "a transformers folder (config.json and *.safetensors), *.pt2 or *.pt; `backend = ...` names a backend outright"
     )

@@ -30,6 +30,7 @@ def run_attached(  # noqa: PLR0913 -- what a process has
     stdin: bytes | None = None,
     env: Mapping[str, str] | None = None,
     dirs: Mapping[str, Path] | None = None,
+    allow_load: bool = False,
     deadline_s: float | None = None,
     prompted: bool = False,
 ) -> int:
@@ -43,6 +44,7 @@ def run_attached(  # noqa: PLR0913 -- what a process has
         stdin: What it reads; none is this process's own.
         env: All of its environment.
         dirs: Folders by the path that the guest sees.
+        allow_load: Whether it may load graphs from bytes of its own.
         deadline_s: Seconds until it is ended.
         prompted: The graphs are for prompts: what is wrong with them is raised here, before the guest starts.
 
@@ -57,7 +59,8 @@ def run_attached(  # noqa: PLR0913 -- what a process has
     from wit_llm.host import Host
     from wit_llm.limits import Limits
 
-    with Host(graphs, limits=replace(Limits(), deadline_s=deadline_s), sink=warnings(of_loading=not prompted)) as host:
+    limits = replace(Limits(), deadline_s=deadline_s)
+    with Host(graphs, limits=limits, allow_load=allow_load, sink=warnings(of_loading=not prompted)) as host:
         for grant in host.registry.grants if prompted else ():
             _ = host.registry.load(grant.name).model
         return _follow(host.start(component, args, stdin=stdin, env=env, dirs=dirs))

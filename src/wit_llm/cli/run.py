@@ -18,6 +18,11 @@ from wit_llm.cli.packaged import CHAT_GUEST
 @graph_options
 @click.option("--env", "env", multiple=True, metavar="KEY=VALUE", help="An environment variable of the guest.")
 @click.option("--dir", "dirs", multiple=True, metavar="HOST[::GUEST]", help="A folder the guest may read and write.")
+@click.option(
+    "--allow-load",
+    is_flag=True,
+    help="Let it load graphs from bytes of its own: native parsers read them, in a process with your rights.",
+)
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End it after so long.")
 def run(  # noqa: PLR0913 -- a parameter for each option
     *,
@@ -27,6 +32,7 @@ def run(  # noqa: PLR0913 -- a parameter for each option
     config: Path | None,
     env: tuple[str, ...],
     dirs: tuple[str, ...],
+    allow_load: bool,
     timeout: float | None,
 ) -> None:
     """
@@ -49,6 +55,7 @@ def run(  # noqa: PLR0913 -- a parameter for each option
             graphs=grants(graphs, config).values(),
             env=dict(_pair(text) for text in env),
             dirs=dict(_folder(text) for text in dirs),
+            allow_load=allow_load,
             deadline_s=timeout,
         )
     )

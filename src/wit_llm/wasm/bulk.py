@@ -47,10 +47,23 @@ def _append(guest: Guest, builder: Builder, words: memoryview) -> None:
         raise InvalidArgument(f"{len(words) * WORD} bytes go past the end: {room} of {builder.wanted} are missing")
     if builder.wanted > guest.limits.tensor_bytes:
         raise TooLarge(f"a tensor of {builder.wanted} bytes; at most {guest.limits.tensor_bytes} go in")
-    piece = words.cast("B")
-    if any(piece[room:]):
+    piece = words.cast("B")[:room]
+    if any(words.cast("B")[room:]):
         raise InvalidArgument("the padding of the last word is not zero")
-    data += piece[:room]
+    _check_held(guest, len(piece))
+    data += piece
+
+
+def _check_held(guest: Guest, more_bytes: int) -> None:
+    """
+    Count what lies in builders with the tensors that it is to become.
+
+    Raises:
+        TooLarge: The guest would hold more than it may.
+    """
+    building = sum(len(builder.data or b"") for builder in guest.handles.of(Builder))
+    if guest.handles.held_bytes + building + more_bytes > guest.limits.held_bytes:
+        raise TooLarge(f"a guest holds at most {guest.limits.held_bytes} bytes of tensors: drop some")
 
 
 @BULK.func("[method]builder.finish")

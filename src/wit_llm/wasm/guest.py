@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import tempfile
 import time
@@ -23,6 +24,7 @@ from wit_llm.text.generation import Generation
 from wit_llm.wasm.linking import CURRENT
 
 if TYPE_CHECKING:
+    from wit_llm.loading.loader import Loader
     from wit_llm.registry import Registry
     from wit_llm.wasm.engine import Program
 
@@ -45,6 +47,11 @@ class Table:
         self._items: dict[int, Any] = {}
         self._next = 1
         self._held_bytes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of all tensors in it."""
+        return self._held_bytes
 
     def push(self, item: object) -> int:
         """Keep an object under a new number; errors may go over the limit once, so that they can be told."""
@@ -145,13 +152,23 @@ class Guest:
         registry: The graphs that it was granted.
         limits: What it may use.
         sink: Where faults of the host are told.
+        loader: Makes graphs of its own bytes; none where it was not granted that.
     """
 
-    def __init__(self, program: Program, name: str, registry: Registry, limits: Limits, sink: Sink) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 -- all that a guest has
+        self,
+        program: Program,
+        name: str,
+        registry: Registry,
+        limits: Limits,
+        sink: Sink,
+        loader: Loader | None = None,
+    ) -> None:
         self.program = program
         self.name = name
         self.registry = registry
         self.limits = limits
+        self.loader = loader
         self.handles = Table(limits)
         self._deadline = None if limits.deadline_s is None else time.monotonic() + limits.deadline_s
         self.bell = Bell(self._deadline)
@@ -184,6 +201,7 @@ class Guest:
                 del CURRENT.guest
                 self.handles.close()
                 store.close()
+                self.close_graphs()
 
     def _run(self, store: wasmtime.Store) -> int:
         try:
@@ -210,7 +228,7 @@ class Guest:
         if "fuel allocated for hostcalls" in message:
             return (
                 "the guest trapped: more than the 2,796,202 list elements that one call can carry; "
-                "send large tensors through wit-llm:nn/bulk"
+                "send large tensors through wit-llm:nn/bulk, and load large graphs by name"
             )
         causes = [line.strip() for line in message.splitlines() if line.strip()]
         return f"the guest trapped: {causes[-1].partition('wasm trap: ')[2] or causes[-1]}" if causes else "trapped"
@@ -275,12 +293,19 @@ class Guest:
             self._fault = f"the guest was stopped: {exc}"
         else:
             self._fault = f"the host failed in {where}; its log says how"
-            self._sink(HostFault(where, trace))
+            # A sink that fails, too, must not take the process along: this runs inside callbacks from C.
+            with contextlib.suppress(Exception):
+                self._sink(HostFault(where, trace))
 
     def end(self, why: str) -> None:
         """Stop the guest at its next tick; from any thread."""
         self._stopped = self._stopped or why
         self.bell.close()
+
+    def close_graphs(self) -> None:
+        """End the workers of the graphs that it loaded from bytes; from any thread."""
+        if self.loader is not None:
+            self.loader.close()
 
     def interrupt(self) -> int:
         """Stop the replies that are being produced, as a Ctrl-C does; returns how many. From any thread."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from wit_llm.backends.base import Target
 from wit_llm.errors import Denied, ErrorCode, NNError
 from wit_llm.graph import ExecutionContext
+from wit_llm.loading.builders import Encoding
 from wit_llm.registry import Loaded
 from wit_llm.tensor import NamedTensor, Tensor, TensorType
 from wit_llm.text.message import Say, Setup
@@ -21,18 +20,6 @@ TENSOR = Interface(f"wasi:nn/tensor{_VERSION}", {"tensor": Tensor})
 ERRORS = Interface(f"wasi:nn/errors{_VERSION}", {"error": NNError})
 INFERENCE = Interface(f"wasi:nn/inference{_VERSION}", {"graph-execution-context": ExecutionContext})
 GRAPH = Interface(f"wasi:nn/graph{_VERSION}", {"graph": Loaded})
-
-
-class Encoding(Enum):
-    """``wasi:nn/graph.graph-encoding``, in the order of the WIT."""
-
-    OPENVINO = "openvino"
-    ONNX = "onnx"
-    TENSORFLOW = "tensorflow"
-    PYTORCH = "pytorch"
-    TENSORFLOWLITE = "tensorflowlite"
-    GGML = "ggml"
-    AUTODETECT = "autodetect"
 
 
 @TENSOR.func("[constructor]tensor")
@@ -67,7 +54,9 @@ def _error_data(guest: Guest, error: NNError) -> str:
 
 @GRAPH.func("load")
 def _load(guest: Guest, builder: tuple[bytes, ...], encoding: Encoding, target: Target) -> Loaded:
-    raise Denied("loading a graph from a guest's bytes is not granted; use load-by-name")
+    if guest.loader is None:
+        raise Denied("loading a graph from a guest's bytes is not granted; use load-by-name")
+    return guest.loader.load(builder, encoding, target, guest.time_left_s())
 
 
 @GRAPH.func("load-by-name")
@@ -77,7 +66,7 @@ def _load_by_name(guest: Guest, name: str) -> Loaded:
 
 @GRAPH.func("[method]graph.init-execution-context")
 def _init_execution_context(guest: Guest, graph: Loaded) -> ExecutionContext:
-    return graph.graph.context()
+    return graph.context(guest.bell, guest.limits)
 
 
 @INFERENCE.func("[method]graph-execution-context.compute")
@@ -108,7 +97,10 @@ PROMPT = Interface(f"wasi:nn/prompt{_VERSION}", {"context": Context})
 
 @PROMPT.func("init")
 def _init(guest: Guest, graph: Loaded) -> Context:
-    return Context(open_session(guest, graph, Setup()))
+    try:
+        return Context(open_session(guest, graph, Setup()))
+    finally:
+        graph.close()  # the guest gave it away
 
 
 @PROMPT.func("[method]context.compute")

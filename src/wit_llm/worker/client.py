@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from wit_llm.backends.base import GraphInfo, Target
+from wit_llm.backends.base import GraphInfo, Signature, Target
 from wit_llm.errors import BackendFailure, OperatorError
 from wit_llm.events import GraphFailed, GraphLoaded, ignore
 from wit_llm.worker.channel import ChannelBroken
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from wit_llm.events import Sink
     from wit_llm.options import Decoding
     from wit_llm.tensor import Admitted, NamedTensor
+    from wit_llm.worker.allowance import Allowance
     from wit_llm.worker.messages import ToWorker
+    from wit_llm.worker.process import Confinement
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class GraphSource:
         folder: Where its files lie.
         target: What it runs on.
         settings: Of that backend.
+        signature: What it takes and gives, where its files do not say it.
+        confinement: Of its worker; none where the operator vouches for the files.
     """
 
     name: str
@@ -42,6 +46,8 @@ class GraphSource:
     folder: Path
     target: Target = Target.CPU
     settings: Mapping[str, str] = field(default_factory=dict)
+    signature: Signature = field(default_factory=Signature)
+    confinement: Confinement | None = None
 
 
 class Request:
@@ -66,6 +72,8 @@ class Engine:
 
     Raises:
         OperatorError: The graph cannot be loaded: what was asked, what was found, the way out.
+        Unsupported: The target is not there, or a tensor has a type that the backend or wasi-nn has not.
+        DeadlinePassed: A confined worker took too long over it.
     """
 
     def __init__(self, source: GraphSource, sink: Sink = ignore) -> None:
@@ -80,9 +88,16 @@ class Engine:
         """The worker's; none where the backend runs inside the host."""
         return self._line.pid
 
-    def compute(self, admitted: Admitted, timeout_s: float | None = None) -> tuple[NamedTensor, ...]:
+    def compute(
+        self, admitted: Admitted, timeout_s: float | None = None, allowance: Allowance | None = None
+    ) -> tuple[NamedTensor, ...]:
         """
         One stateless inference.
+
+        Args:
+            admitted: Its inputs.
+            timeout_s: How long to wait for the answer; none is for ever.
+            allowance: What it may take of the worker's process, where it has one; none is all there is.
 
         Raises:
             NNError: As the backend said.
@@ -90,7 +105,8 @@ class Engine:
             BackendFailure: The worker died.
         """
         answer = Answer()
-        line, call = self._ask(answer, lambda call: Compute(call, Cargo(admitted.tensors)))
+        held = allowance if self.pid is not None else None
+        line, call = self._ask(answer, lambda call: Compute(call, Cargo(admitted.tensors), held))
         try:
             computed = answer.wait(timeout_s)
         finally:
@@ -149,10 +165,12 @@ class Engine:
         """A new worker with the graph in it."""
         source = self._source
         began = time.monotonic()
-        line = Line(source.name, source.backend, self._sink)
+        confinement = source.confinement
+        line = Line(source.name, source.backend, self._sink, confinement)
         try:
-            load = Load(source.backend, str(source.folder.resolve()), source.target, dict(source.settings))
-            info = line.load(load).info
+            folder, settings = str(source.folder.resolve()), dict(source.settings)
+            load = Load(source.backend, folder, source.target, settings, source.signature)
+            info = line.load(load, confinement.load_s if confinement else None).info
         except BaseException:
             line.close()
             raise

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from wit_llm.events import Sink
     from wit_llm.worker.channel import Channel
     from wit_llm.worker.messages import Load, ToWorker
+    from wit_llm.worker.process import Confinement
+
+
+class DiedLoading(OperatorError):
+    """A worker that did not survive what it was to load."""
 
 
 class Listener(Protocol):
@@ -74,9 +79,10 @@ class Line:
         graph: The graph's name, for messages.
         backend: Says where the worker runs.
         sink: Told when it dies.
+        confinement: Of its process, where it has one.
     """
 
-    def __init__(self, graph: str, backend: str, sink: Sink) -> None:
+    def __init__(self, graph: str, backend: str, sink: Sink, confinement: Confinement | None = None) -> None:
         self._graph = graph
         self._sink = sink
         self._numbers = itertools.count(1)
@@ -92,7 +98,7 @@ class Line:
             self._channel, there = memory_pair()
             threading.Thread(target=serve, args=(there, lambda: None), name=f"{graph}: worker", daemon=True).start()
         else:
-            self._process = WorkerProcess()
+            self._process = WorkerProcess(confinement)
             self._channel = SocketChannel(self._process.line, ToHost)
         self._reader = threading.Thread(target=self._read, name=f"{graph}: reader", daemon=True)
         self._reader.start()
@@ -107,17 +113,18 @@ class Line:
         """The worker is gone, and all its calls have been failed."""
         return self._over
 
-    def load(self, load: Load) -> Loaded:
+    def load(self, load: Load, timeout_s: float | None = None) -> Loaded:
         """
         Say what to load, and wait for it.
 
         Raises:
-            OperatorError: What the backend found wrong, or how the worker died over it.
+            OperatorError: What the backend found wrong, or, as ``DiedLoading``, how the worker died over it.
             Unsupported: The backend does not have the target.
+            DeadlinePassed: It was not loaded in time.
         """
         with contextlib.suppress(ChannelBroken):  # the reader knows how the worker died
             self._channel.send(load)
-        outcome = self._loading.wait()
+        outcome = self._loading.wait(timeout_s)
         if not isinstance(outcome, Loaded):
             raise OperatorError("the worker answered another question")
         return outcome
@@ -240,7 +247,7 @@ class Line:
             detail = "; ".join(filter(None, (how, reason, last_words)))
             self._sink(WorkerDied(self._graph, self.pid, detail))
         last_line = last_words.rpartition("\n")[2] or "and said nothing"
-        self._fail(None, OperatorError(f"its worker died while loading ({how}): {last_line}"))
+        self._fail(None, DiedLoading(f"its worker died while loading ({how}): {last_line}"))
         died = f"the worker of graph {self._graph!r} died ({how}); ask again"
         error = BackendFailure(died if self._wanted else f"graph {self._graph!r} is unloaded")
         for call in (*self._answers, *self._listeners):

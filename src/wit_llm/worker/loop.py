@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wit_llm.backends.base import Backend, End, Generator, Lost, Progress
+from wit_llm.backends.base import Backend, End, Generator, Lost, Preparing, Progress
 from wit_llm.backends.table import open_graph
 from wit_llm.errors import Unsupported
 from wit_llm.tensor import Admitted
@@ -35,9 +35,10 @@ from wit_llm.worker.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from wit_llm.options import Decoding
+    from wit_llm.tensor import NamedTensor
     from wit_llm.worker.channel import Channel
 
 _Requests = queue.SimpleQueue[Load | Generate | Cancel | None]
@@ -90,7 +91,7 @@ def _read(
 def _load(channel: Channel[ToHost, ToWorker], load: Load) -> Backend | None:
     """The backend, or none and the host knows why."""
     try:
-        backend = open_graph(load.backend, Path(load.folder), load.target, load.settings)
+        backend = open_graph(load.backend, Path(load.folder), load.target, load.settings, load.signature)
         channel.send(Loaded(backend.info))
     except ChannelBroken:
         raise
@@ -113,11 +114,23 @@ def _answer(channel: Channel[ToHost, ToWorker], backend: Backend, computes: _Com
 
 def _compute(channel: Channel[ToHost, ToWorker], backend: Backend, message: Compute) -> None:
     try:
-        channel.send(Computed(message.call, Cargo(backend.compute(Admitted(message.admitted.tensors)))))
+        channel.send(Computed(message.call, Cargo(_outputs(backend, message))))
     except ChannelBroken:
         raise
     except Exception as error:  # noqa: BLE001 -- a library may raise anything
         channel.send(failed(message.call, error))
+
+
+def _outputs(backend: Backend, message: Compute) -> Sequence[NamedTensor]:
+    admitted, allowance = Admitted(message.admitted.tensors), message.allowance
+    if isinstance(backend, Preparing):
+        backend.prepare()
+    if allowance is None:
+        return backend.compute(admitted)
+    with allowance.held():
+        outputs = backend.compute(admitted)
+    allowance.check(outputs)
+    return outputs
 
 
 class EngineLoop:

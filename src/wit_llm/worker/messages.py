@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wit_llm import errors
-from wit_llm.backends.base import GraphInfo, Progress, Target
+from wit_llm.backends.base import GraphInfo, Progress, Signature, Target
 from wit_llm.errors import BackendFailure, NNError, OperatorError, WitLLMError
 from wit_llm.options import Decoding
+from wit_llm.worker.allowance import Allowance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,13 +35,22 @@ class Load(msgspec.Struct, tag=True, frozen=True):
     folder: str
     target: Target
     settings: dict[str, str]
+    signature: Signature = Signature()
 
 
 class Compute(msgspec.Struct, tag=True, frozen=True):
-    """One stateless inference."""
+    """
+    One stateless inference.
+
+    Args:
+        call: Its number.
+        admitted: Its inputs.
+        allowance: What it may take; none is all there is.
+    """
 
     call: int
     admitted: Cargo
+    allowance: Allowance | None = None
 
 
 class Generate(msgspec.Struct, tag=True, frozen=True):

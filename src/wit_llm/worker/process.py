@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import os
+import resource
 import site
 import socket
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 _LAST_WORDS_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """
+    What a worker may use whose graph nobody vouches for; over it, it fails or ends.
+
+    Args:
+        memory_bytes: That it may write on: heap and private mappings, the libraries' own included. Address space is
+            not counted, because libraries reserve more than they touch.
+        file_bytes: Of one file that it writes, which the memory file of an answer is, too.
+        cpu_s: Of all its threads, from its start to its end.
+        load_s: Wall-clock seconds until the graph is loaded.
+    """
+
+    memory_bytes: int
+    file_bytes: int
+    cpu_s: int
+    load_s: float
 
 
 class WorkerProcess:
@@ -18,9 +39,12 @@ class WorkerProcess:
     A Python of its own, at the other end of ``line``.
 
     A session of its own keeps Ctrl-C in the terminal from it; it ends when the socket does.
+
+    Args:
+        confinement: Limits of the process; none where the operator vouches for what it will load.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, confinement: Confinement | None = None) -> None:
         self.line, there = socket.socketpair()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 -- read after the process has ended
         try:
@@ -34,6 +58,8 @@ class WorkerProcess:
                 start_new_session=True,
                 env=_environment(),
             )
+            if confinement is not None:
+                _confine(self._process.pid, confinement)
         except BaseException:
             self.line.close()
             self._stderr.close()
@@ -65,6 +91,19 @@ class WorkerProcess:
             size = os.fstat(stderr.fileno()).st_size
             text = os.pread(stderr.fileno(), _LAST_WORDS_BYTES, max(0, size - _LAST_WORDS_BYTES))
         return text.decode(errors="replace").strip()
+
+
+def _confine(pid: int, confinement: Confinement) -> None:
+    """Limit a process from outside: nothing was handed to it yet, and nothing of ours runs between fork and exec."""
+    for limit, wanted in (
+        (resource.RLIMIT_DATA, confinement.memory_bytes),
+        (resource.RLIMIT_FSIZE, confinement.file_bytes),
+        (resource.RLIMIT_CPU, confinement.cpu_s),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, hard = resource.prlimit(pid, limit)
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.prlimit(pid, limit, (most, most))
 
 
 def _environment() -> dict[str, str]:

@@ -38,7 +38,8 @@ def component(cache: Path, app: Path, world: str, options: list[str] | None = No
         subprocess.CalledProcessError: componentize-py failed; ``stderr`` is what it said.
     """
     wanted = [world, *(options or []), version("componentize-py")]
-    built = cache / f"{app.stem}-{_digest(wanted, [app, *WIT.rglob('*.wit'), *HERE.glob('*.wit')])}.wasm"
+    worlds = [Path(word) for word in wanted if word.endswith(".wit")]
+    built = cache / f"{app.stem}-{_digest(wanted, [app, *WIT.rglob('*.wit'), *worlds])}.wasm"
     if built.exists():
         return built
     cache.mkdir(parents=True, exist_ok=True)

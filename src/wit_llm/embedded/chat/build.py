@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ZIGLANG = "0.17.1"
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[3]
+WIT = CHECKOUT / "wit-llm"
 COMPONENT = "chat.wasm"
 LOCK = "chat.lock.json"
 STEP = ("package.json", "component.mjs")
@@ -54,16 +55,7 @@ def main(arguments: list[str]) -> int:
 
 def build() -> None:
     """Write ``chat.wasm`` and ``chat.lock.json``."""
-    tools = CHECKOUT / ".cache" / "chat-guest"
-    tools.mkdir(parents=True, exist_ok=True)
-    for name in STEP:
-        shutil.copy(HERE / name, tools)
-    npm = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
-    subprocess.run(npm, cwd=tools, check=True, stdout=sys.stderr)
-    core = tools / "core.wasm"
-    core.write_bytes(core_module())
-    node = ["node", "component.mjs", str(core), str(CHECKOUT / "wit-llm"), "chat", str(HERE / COMPONENT)]
-    subprocess.run(node, cwd=tools, check=True)
+    componentize(core_module(), WIT, "chat", HERE / COMPONENT)
     (HERE / LOCK).write_text(json.dumps(_digests(HERE), indent=2) + "\n")
 
 
@@ -72,7 +64,7 @@ def stale(folder: Path = HERE) -> list[str]:
     locked = json.loads((folder / LOCK).read_text())
     found = _digests(folder)
     reasons = [f"{name} is not what {LOCK} has" for name, digest in found.items() if locked.get(name) != digest]
-    if _code(_main_module((folder / COMPONENT).read_bytes())) != _code(core_module(folder)):
+    if not is_made_of(folder / COMPONENT, core_module(folder)):
         reasons.append("chat.wasm holds another module than chat.c and wit_llm.h make")
     if reasons:
         reasons.append(f"run: python {Path(__file__).relative_to(CHECKOUT)}")
@@ -80,8 +72,20 @@ def stale(folder: Path = HERE) -> list[str]:
 
 
 def core_module(folder: Path = HERE) -> bytes:
+    """``chat.c`` of ``folder``, as ``compiled`` says."""
+    return compiled(folder, "chat.c")
+
+
+# ---------------------------------------------------------------- for other guests in C as well
+
+
+def compiled(folder: Path, *arguments: str) -> bytes:
     """
-    ``chat.c`` of ``folder`` compiled for WASI preview 1; the same bytes on every machine.
+    C compiled for WASI preview 1; the same bytes on every machine.
+
+    Args:
+        folder: Where the compiler runs.
+        arguments: Sources, and options of their own.
 
     Raises:
         RuntimeError: ziglang is missing or another version.
@@ -93,25 +97,49 @@ def core_module(folder: Path = HERE) -> bytes:
         found = "none"
     if found != ZIGLANG:
         raise RuntimeError(
-            f"chat.wasm is made with ziglang {ZIGLANG}, found {found}; run: pip install ziglang=={ZIGLANG}"
+            f"the guests are made with ziglang {ZIGLANG}, found {found}; run: pip install ziglang=={ZIGLANG}"
         )
     compiler = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-std=c11", "-Oz", "-s"]
     warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Wno-gnu", "-Werror"]
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "core.wasm"
-        subprocess.run([*compiler, *warnings, "-o", str(out), "chat.c"], cwd=folder, check=True)
+        subprocess.run([*compiler, *warnings, "-o", str(out), *arguments], cwd=folder, check=True)
         return out.read_bytes()
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of everything but the core module: the WIT as a parser sees it, the component step, its result."""
-    wit = [
+def componentize(core: bytes, wit: Path, world: str, out: Path) -> None:
+    """Write a core module as a component; fetches the npm packages that do it where they are not there yet."""
+    tools = CHECKOUT / ".cache" / "chat-guest"
+    tools.mkdir(parents=True, exist_ok=True)
+    for name in STEP:
+        shutil.copy(HERE / name, tools)
+    npm = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
+    subprocess.run(npm, cwd=tools, check=True, stdout=sys.stderr)
+    module = tools / "core.wasm"
+    module.write_bytes(core)
+    node = ["node", "component.mjs", str(module), str(wit), world, str(out)]
+    subprocess.run(node, cwd=tools, check=True)
+
+
+def is_made_of(component: Path, core: bytes) -> bool:
+    """Whether a component holds this core module."""
+    return _code(_main_module(component.read_bytes())) == _code(core)
+
+
+def digests(wit: Path, *files: Path) -> dict[str, str]:
+    """SHA-256 of the WIT as a parser sees it, and of files by their names."""
+    texts = [
         f"{path.relative_to(CHECKOUT)} {' '.join(re.sub('//.*', '', path.read_text()).split())}"
-        for path in sorted((CHECKOUT / "wit-llm").rglob("*.wit"))
+        for path in sorted(wit.rglob("*.wit"))
     ]
-    contents = {"wit-llm": "\n".join(wit).encode()}
-    contents |= {name: (folder / name).read_bytes() for name in (*STEP, COMPONENT)}
+    contents = {str(wit.relative_to(CHECKOUT)): "\n".join(texts).encode()}
+    contents |= {path.name: path.read_bytes() for path in files}
     return {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Everything but the core module: the WIT, the component step, its result."""
+    return digests(WIT, *(folder / name for name in (*STEP, COMPONENT)))
 
 
 def _code(module: bytes) -> list[tuple[int, bytes]]:

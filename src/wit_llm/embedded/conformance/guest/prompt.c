@@ -1,0 +1,356 @@
+/* prompt.wasm: J, text on a graph of wasi:nn. It imports wit-llm:nn beside wasi:nn, hence a component of its own.
+ *
+ * The graphs are `tiny`, which can be prompted and knows by heart what it is asked here, and `echo-u8`, which cannot. */
+#define WIT_LLM_IMPLEMENTATION
+#include "../../chat/wit_llm.h"
+#include "suite.h"
+
+#define CAPITAL "What is the capital of Japan?"
+#define HAND_MADE 8
+
+typedef LLM_LIST(uint32_t) token_list;
+LLM_IMPORT("wit-llm:nn/tokenizer@0.1.0", "encode")
+void import_encode(int32_t graph, const char *text, size_t len, int32_t special, void *result);
+LLM_IMPORT("wit-llm:nn/tokenizer@0.1.0", "decode")
+void import_decode(int32_t graph, const uint32_t *tokens, size_t count, void *result);
+LLM_IMPORT("wit-llm:nn/tokenizer@0.1.0", "render")
+void import_render(int32_t graph, const llm_message *messages, size_t count, const llm_tool *tools, size_t none, void *result);
+LLM_PROMPT("[method]session.measure") void import_measure(const void *arguments, void *result);
+LLM_PROMPT("[method]session.mark") int32_t import_mark(int32_t session);
+
+/* ---- what the cases are made of */
+
+static const llm_options greedy = { .sampling = { .tag = LLM_PRESET, .preset = LLM_DETERMINISTIC } };
+
+static bool told(const char *what) { return fail("%s: %s", what, llm_strerror()); }
+
+static bool open_tiny(model *on, llm_session *session) {
+    if (!open_model("tiny", on)) return false;
+    if (llm_open((llm_graph){ on->graph.handle }, NULL, session)) return true;
+    close_model(*on);
+    return told("opening a session");
+}
+
+static void close_tiny(model on, llm_session session) {
+    llm_session_drop(session);
+    close_model(on);
+}
+
+static llm_turn words(const char *text) { return LLM_TURN_SAY(llm_str_of(text)); }
+
+/* One reply as text that the caller frees; NULL where there is none, which is then told. */
+static char *reply(llm_session session, llm_turn turn, const llm_options *options, llm_summary *summary) {
+    llm_reply got;
+    if (!llm_ask(session, turn, options, &got)) return told("asking"), NULL;
+    char *text = strdup(got.text.ptr);
+    if (summary) {
+        *summary = got.summary; /* its strings are gone with the reply */
+        summary->model_digest = (llm_str){ 0 };
+    }
+    llm_reply_free(&got);
+    return text;
+}
+
+static bool is_text(const char *what, char *got, const char *wanted) {
+    if (!got) return false;
+    bool same = !strcmp(got, wanted) || fail("%s: '%s', wanted '%s'", what, got, wanted);
+    free(got);
+    return same;
+}
+
+/* Whether a session answers as a new one does. */
+static bool is_fresh(llm_session session) {
+    return is_text("afterwards", reply(session, words(CAPITAL), &greedy, NULL), "The capital of Japan is Tokyo.");
+}
+
+static bool encode(model on, const char *text, bool special, token_list *tokens) {
+    LLM_RESULT(token_list) result;
+    import_encode(on.graph.handle, text, strlen(text), special, &result);
+    if (!result.failed) return *tokens = result.ok, true;
+    llm_fail(result.error);
+    return told("encoding");
+}
+
+/* The text that the model sees of one message, control tokens spelled out; the caller frees it. */
+static char *render(model on, const char *text) {
+    llm_part part = { .tag = LLM_PART_TEXT, .text = llm_str_of(text) };
+    llm_message message = { .role = LLM_USER, .parts = { &part, 1 } };
+    LLM_RESULT(llm_str) result;
+    import_render(on.graph.handle, &message, 1, NULL, 0, &result);
+    if (!result.failed) return (char *)result.ok.ptr;
+    llm_fail(result.error);
+    return told("rendering"), NULL;
+}
+
+static bool count_tokens(model on, const char *text, bool special, size_t *count) {
+    token_list tokens;
+    if (!encode(on, text, special, &tokens)) return false;
+    *count = tokens.len;
+    free((void *)tokens.ptr);
+    return true;
+}
+
+static bool measure(llm_session session, const char *text, size_t *count) {
+    llm_turn_arguments arguments = llm_arguments(session, words(text), NULL);
+    LLM_RESULT(uint32_t) result;
+    import_measure(&arguments, &result);
+    if (!result.failed) return *count = result.ok, true;
+    llm_fail(result.error);
+    return told("measuring");
+}
+
+/* ---- cases */
+
+static bool tensors_only(void) {
+    model on;
+    llm_session session;
+    if (!open_model("echo-u8", &on)) return false;
+    bool opened = llm_open((llm_graph){ on.graph.handle }, NULL, &session);
+    if (opened) llm_session_drop(session);
+    close_model(on);
+    if (opened) return fail("a session was opened");
+    if (llm_last_error.tag != LLM_E_NOT_PROMPTABLE) return told("another error than not-promptable");
+    return seen("%s", llm_strerror());
+}
+
+static bool empty_prompt(void) {
+    static const llm_turn empty[] = { { .tag = LLM_SAY }, { .tag = LLM_RAW }, { .tag = LLM_TOKENS }, { .tag = LLM_MESSAGES } };
+    model on;
+    llm_session session;
+    if (!open_model("tiny", &on)) return false;
+    bool good = true;
+    int replies = 0;
+    for (size_t i = 0; good && i < COUNT(empty); i++) {
+        llm_reply got;
+        if (!llm_open((llm_graph){ on.graph.handle }, NULL, &session)) return close_model(on), told("opening a session");
+        if (llm_ask(session, empty[i], &greedy, &got)) llm_reply_free(&got), replies++;
+        else if (llm_last_error.tag != LLM_E_INVALID) good = told("another error than invalid");
+        llm_session_drop(session);
+    }
+    if (good && llm_open((llm_graph){ on.graph.handle }, NULL, &session)) good = is_fresh(session), llm_session_drop(session);
+    close_model(on);
+    return good && seen("%d of 4 are answered, the others invalid", replies);
+}
+
+static bool control_text(void) {
+    size_t control, plain, one, base, whole;
+    model on;
+    llm_session session;
+    if (!open_tiny(&on, &session)) return false;
+    char *text = render(on, "a");
+    bool good = text && count_tokens(on, text, true, &control) && count_tokens(on, text, false, &plain)
+                && count_tokens(on, "a", false, &one) && measure(session, "a", &base) && measure(session, text, &whole);
+    close_tiny(on, session);
+    free(text);
+    if (!good) return false;
+    if (plain <= control) return fail("the template has no control tokens to write out");
+    if (whole != base - one + plain) return fail("%zu tokens, wanted %zu", whole, base - one + plain);
+    return seen("%zu plain tokens, which are %zu as control tokens", plain, control);
+}
+
+static bool too_long(void) {
+    model on;
+    llm_session session;
+    llm_reply got;
+    static char text[60001];
+    for (size_t i = 0; i + 1 < sizeof text; i++) text[i] = "seven "[i % 6];
+    if (!open_tiny(&on, &session)) return false;
+    bool good = false;
+    if (llm_ask(session, words(text), &greedy, &got)) llm_reply_free(&got), fail("60,000 bytes were answered");
+    else if (llm_last_error.tag != LLM_E_OVERFLOW) told("another error than overflow");
+    else if (llm_last_error.overflow.requested <= llm_last_error.overflow.available) told("numbers that fit");
+    else good = seen("%s", llm_strerror());
+    char said[200];
+    snprintf(said, sizeof said, "%s", llm_strerror());
+    good = good && is_fresh(session);
+    close_tiny(on, session);
+    return good && seen("%s", said);
+}
+
+static bool max_tokens(void) {
+    llm_options three = greedy;
+    three.max_output_tokens = (llm_option_u32)LLM_SOME(3);
+    llm_summary summary;
+    model on;
+    llm_session session;
+    if (!open_tiny(&on, &session)) return false;
+    char *text = reply(session, words("Write a long story."), &three, &summary);
+    close_tiny(on, session);
+    if (!text) return false;
+    bool good = (summary.reason == LLM_LENGTH || fail("reason %u, wanted length", summary.reason))
+                && (summary.usage.generated_tokens == 3 || fail("%u tokens, wanted 3", (unsigned)summary.usage.generated_tokens));
+    if (good) seen("'%s'", text);
+    free(text);
+    return good;
+}
+
+static bool stop_string(void) {
+    static const llm_str stop = { "is ", 3 };
+    llm_options stopping = greedy;
+    stopping.stop.ptr = &stop, stopping.stop.len = 1;
+    llm_summary summary;
+    model on;
+    llm_session session;
+    if (!open_tiny(&on, &session)) return false;
+    char *text = reply(session, words(CAPITAL), &stopping, &summary);
+    close_tiny(on, session);
+    if (!is_text("up to 'is '", text, "The capital of Japan ")) return false;
+    if (summary.reason != LLM_STOP_STRING || !summary.matched_stop.some) return fail("reason %u, wanted stop-string", summary.reason);
+    return seen("'The capital of Japan '");
+}
+
+static bool greedy_repeats(void) {
+    model on;
+    if (!open_model("tiny", &on)) return false;
+    bool good = true;
+    for (int i = 0; good && i < 3; i++) {
+        llm_session session;
+        if (!llm_open((llm_graph){ on.graph.handle }, NULL, &session)) return close_model(on), told("opening a session");
+        good = is_fresh(session);
+        llm_session_drop(session);
+    }
+    close_model(on);
+    return good && seen("three times the same");
+}
+
+static bool whole_characters(void) {
+    model on;
+    llm_session session;
+    llm_generation generation;
+    llm_fragment fragment = { .finished = false };
+    char whole[256] = "";
+    int fragments = 0, wide = 0;
+    if (!open_tiny(&on, &session)) return false;
+    bool good = llm_start(session, words("Say hello in Japanese."), &greedy, &generation) || told("starting");
+    if (!good) return close_tiny(on, session), false;
+    while (good && !fragment.finished) {
+        good = llm_next(generation, &fragment) || told("reading");
+        if (!good) break;
+        if (!llm_is_utf8(fragment.text)) good = fail("fragment %d is not UTF-8", fragments);
+        for (size_t i = 0; i < fragment.text.len; i++) wide += (unsigned char)fragment.text.ptr[i] >= 0xC0;
+        snprintf(whole + strlen(whole), sizeof whole - strlen(whole), "%s", fragment.text.ptr);
+        free((void *)fragment.text.ptr);
+        fragments++;
+    }
+    llm_generation_drop(generation);
+    close_tiny(on, session);
+    if (!good) return false;
+    if (strcmp(whole, "\u3053\u3093\u306B\u3061\u306F!")) return fail("'%s'", whole);
+    return seen("%d characters of several bytes in %d fragments", wide, fragments);
+}
+
+static bool history(void) {
+    llm_summary first, second;
+    model on;
+    llm_session session;
+    if (!open_tiny(&on, &session)) return false;
+    bool good = is_text("first", reply(session, words("My name is Ann."), &greedy, &first), "Nice to meet you, Ann.")
+                && is_text("second", reply(session, words("What is my name?"), &greedy, &second), "Your name is Ann.");
+    close_tiny(on, session);
+    if (!good) return false;
+    if (second.usage.prompt_tokens <= first.usage.prompt_tokens + first.usage.generated_tokens)
+        return fail("the second prompt has %u tokens, the first %u", (unsigned)second.usage.prompt_tokens, (unsigned)first.usage.prompt_tokens);
+    return seen("%u tokens, then %u", (unsigned)first.usage.prompt_tokens, (unsigned)second.usage.prompt_tokens);
+}
+
+static bool drop_frees(void) {
+    enum { TIMES = 60 };
+    model on;
+    llm_session session, kept;
+    if (!open_tiny(&on, &kept)) return false;
+    bool good = true;
+    for (int i = 0; good && i < TIMES; i++) {
+        llm_generation generation;
+        if (!llm_open((llm_graph){ on.graph.handle }, NULL, &session)) good = told("opening a session");
+        else if (!llm_start(session, words("Write a long story."), &greedy, &generation)) good = told("starting");
+        else {
+            llm_generation_drop(generation);
+            if (import_mark(session.handle)) good = fail("%u messages after a dropped reply", (unsigned)import_mark(session.handle));
+            llm_session_drop(session);
+        }
+    }
+    good = good && is_fresh(kept);
+    close_tiny(on, kept);
+    return good && seen("%d replies dropped at once", TIMES);
+}
+
+/* ---- the shared door: the best token of hand-made tensors, again and again, against the prompt's reply */
+
+static nn_named row(const char *name, const int64_t *values, uint32_t count) {
+    return (nn_named){ str_of(name), tensor_of(NN_I64, DIMENSIONS(1, count), values, count * sizeof *values) };
+}
+
+static bool best_token(model on, const int64_t *ids, uint32_t count, int64_t *best) {
+    static int64_t ones[256], places[256];
+    for (uint32_t i = 0; i < count; i++) ones[i] = 1, places[i] = i;
+    nn_named_list outputs;
+    nn_error error;
+    nn_named inputs[] = { row("input_ids", ids, count), row("attention_mask", ones, count), row("position_ids", places, count) };
+    if (!nn_compute(on.context, inputs, 3, &outputs, &error)) { /* not every model wants places */
+        nn_error_drop(error);
+        nn_named fewer[] = { row("input_ids", ids, count), row("attention_mask", ones, count) };
+        if (!computes("the tokens", on, fewer, 2, &outputs)) return false;
+    }
+    nn_bytes data = nn_tensor_data(outputs.ptr[0].tensor);
+    nn_dimensions dimensions = nn_tensor_dimensions(outputs.ptr[0].tensor); /* [1, tokens, vocabulary] */
+    uint32_t vocabulary = dimensions.ptr[2];
+    const float *last = (const float *)data.ptr + (size_t)(count - 1) * vocabulary;
+    *best = 0;
+    for (uint32_t i = 1; i < vocabulary; i++)
+        if (last[i] > last[*best]) *best = i;
+    free((void *)data.ptr), free((void *)dimensions.ptr);
+    free_outputs(&outputs);
+    return true;
+}
+
+static bool same_door(void) {
+    token_list prompt;
+    int64_t ids[256];
+    uint32_t made[HAND_MADE];
+    model on;
+    llm_session session;
+    if (!open_tiny(&on, &session)) return false;
+    char *rendered = render(on, CAPITAL);
+    bool good = rendered && encode(on, rendered, true, &prompt);
+    free(rendered);
+    if (!good) return close_tiny(on, session), false;
+    uint32_t count = (uint32_t)prompt.len;
+    for (uint32_t i = 0; i < count; i++) ids[i] = prompt.ptr[i];
+    for (int i = 0; good && i < HAND_MADE; i++) {
+        good = best_token(on, ids, count, &ids[count]);
+        made[i] = (uint32_t)ids[count++];
+    }
+    LLM_RESULT(llm_str) text = { .failed = true };
+    if (good) import_decode(on.graph.handle, made, HAND_MADE, &text);
+    if (good && text.failed) llm_fail(text.error), good = told("decoding");
+    llm_options few = greedy;
+    few.max_output_tokens = (llm_option_u32)LLM_SOME(HAND_MADE);
+    llm_turn turns[] = { words(CAPITAL), { .tag = LLM_TOKENS, .tokens = { prompt.ptr, prompt.len } } };
+    for (size_t i = 0; good && i < COUNT(turns); i++)
+        good = is_text(i ? "as tokens" : "as text", reply(session, turns[i], &few, NULL), text.ok.ptr);
+    if (good) seen("'%s' of tensors, tokens and text", text.ok.ptr);
+    if (!text.failed) llm_free(text.ok.ptr);
+    free((void *)prompt.ptr);
+    close_tiny(on, session);
+    return good;
+}
+
+static const suite_case prompt_cases[] = {
+    { "J.not-promptable", "a session on a graph that takes tensors only is not-promptable", tensors_only },
+    { "J.empty-prompt", "an empty prompt is answered or invalid, and nothing breaks", empty_prompt },
+    { "J.control-text", "control tokens that a user writes out stay text", control_text },
+    { "J.overflow", "a prompt longer than the window is overflow with its numbers, and nothing is cut", too_long },
+    { "J.max-tokens", "max-output-tokens ends a reply as length", max_tokens },
+    { "J.stop", "a stop string ends a reply as stop-string, and is not part of it", stop_string },
+    { "J.greedy", "greedy replies repeat", greedy_repeats },
+    { "J.characters", "a character that is split across tokens comes in one piece", whole_characters },
+    { "J.history", "the second turn knows the first", history },
+    { "J.drop-frees", "a dropped reply frees its place and takes its turn back", drop_frees },
+    { "J.same-door", "hand-made tensors, tokens and a prompt give the same tokens", same_door },
+    { 0 },
+};
+
+int main(int argc, char **argv) {
+    static const suite_case *const groups[] = { prompt_cases, NULL };
+    return suite_main(argc, argv, groups, NULL);
+}
