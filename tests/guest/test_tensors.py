@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import Driver
+from wit_llm import GuestTrapped, Limits
 
 ECHOES = ["echo", "echo-worker"]
 
@@ -228,3 +229,24 @@ def test_what_a_guest_was_granted_is_all_it_sees(driver: Driver) -> None:
         "echo sha256: 71 True LOADED True",
         "tiny sha256: 71 True STORED True",
     ]
+
+
+def test_a_tensor_of_very_many_axes_costs_what_it_takes(driver: Driver) -> None:
+    """Axes count as held bytes, and are counted before they are multiplied."""
+    outcome = driver.run(
+        """
+        axes = [1] * 200_000
+        began = time.monotonic()
+        builder = bulk.Builder(axes, tensor.TensorType.U8)
+        say(failure(builder.append, [0]))
+        say(failure(builder.finish), time.monotonic() - began < 2)
+        """,
+        limits=Limits(held_bytes=64 << 20),
+    )
+    told = "invalid: a tensor of 200000 dimensions; at most 16 go in"
+    assert outcome.stdout.decode().splitlines() == [told, f"{told} True"]
+    with pytest.raises(GuestTrapped, match="a guest holds at most 67108864 bytes of tensors"):
+        driver.run(
+            "held = [tensor.Tensor([1] * 500_000, tensor.TensorType.U8, b'') for _ in range(9)]",
+            limits=Limits(held_bytes=64 << 20),
+        )

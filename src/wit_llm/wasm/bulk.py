@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wit_llm.errors import InvalidArgument, TooLarge
 from wit_llm.tensor import Tensor, TensorType
-from wit_llm.wasm.guest import Guest
+from wit_llm.wasm.guest import AXIS_BYTES, Guest
 from wit_llm.wasm.linking import Interface
 
 WORD = 8
@@ -16,8 +16,17 @@ class Builder:
     def __init__(self, dimensions: tuple[int, ...], ty: TensorType) -> None:
         self.dimensions = dimensions
         self.ty = ty
-        self.wanted = Tensor(dimensions, ty, b"").elements * ty.itemsize
         self.data: bytearray | None = bytearray()
+
+    @property
+    def wanted(self) -> int:
+        """Bytes of the whole tensor."""
+        return Tensor(self.dimensions, self.ty, b"").elements * self.ty.itemsize
+
+    @property
+    def held_bytes(self) -> int:
+        """What it takes of the host's memory."""
+        return len(self.data or b"") + AXIS_BYTES * len(self.dimensions)
 
     def collected(self) -> bytearray:
         """
@@ -41,6 +50,7 @@ def _new(guest: Guest, dimensions: tuple[int, ...], ty: TensorType) -> Builder:
 
 @BULK.func("[method]builder.append")
 def _append(guest: Guest, builder: Builder, words: memoryview) -> None:
+    _check_rank(guest, builder)
     data = builder.collected()
     room = builder.wanted - len(data)
     if len(words) * WORD >= room + WORD:
@@ -54,6 +64,17 @@ def _append(guest: Guest, builder: Builder, words: memoryview) -> None:
     data += piece
 
 
+def _check_rank(guest: Guest, builder: Builder) -> None:
+    """
+    Look at the number of axes before they are multiplied: a hundred thousand of them would take seconds.
+
+    Raises:
+        InvalidArgument: There are more than a tensor may have.
+    """
+    if len(builder.dimensions) > guest.limits.rank:
+        raise InvalidArgument(f"a tensor of {len(builder.dimensions)} dimensions; at most {guest.limits.rank} go in")
+
+
 def _check_held(guest: Guest, more_bytes: int) -> None:
     """
     Count what lies in builders with the tensors that it is to become.
@@ -61,13 +82,14 @@ def _check_held(guest: Guest, more_bytes: int) -> None:
     Raises:
         TooLarge: The guest would hold more than it may.
     """
-    building = sum(len(builder.data or b"") for builder in guest.handles.of(Builder))
+    building = sum(builder.held_bytes for builder in guest.handles.of(Builder))
     if guest.handles.held_bytes + building + more_bytes > guest.limits.held_bytes:
         raise TooLarge(f"a guest holds at most {guest.limits.held_bytes} bytes of tensors: drop some")
 
 
 @BULK.func("[method]builder.finish")
 def _finish(guest: Guest, builder: Builder) -> Tensor:
+    _check_rank(guest, builder)
     data = builder.collected()
     if len(data) != builder.wanted:
         raise InvalidArgument(f"{builder.wanted - len(data)} of {builder.wanted} bytes are missing")

@@ -34,6 +34,15 @@ Output = Callable[[bytes], object]
 MANY = 1_000
 
 
+# What one number of a tensor's dimensions takes in the host.
+AXIS_BYTES = 40
+
+
+def _held(tensor: Tensor) -> int:
+    """Bytes that a tensor takes; one of no elements may have millions of axes."""
+    return tensor.data_bytes + AXIS_BYTES * len(tensor.dimensions)
+
+
 class Table:
     """
     A guest's live handles: objects under numbers that are never used again.
@@ -59,7 +68,7 @@ class Table:
         if len(self._items) >= limit:
             raise TooLarge(f"a guest holds at most {self._limits.handles} handles: drop some")
         if isinstance(item, Tensor):
-            self._hold(item.data_bytes)
+            self._hold(_held(item))
         rep = self._next
         self._next += 1
         self._items[rep] = item
@@ -82,7 +91,7 @@ class Table:
         item = self.get(rep, cls)
         del self._items[rep]
         if isinstance(item, Tensor):
-            self._held_bytes -= item.data_bytes
+            self._held_bytes -= _held(item)
         return item
 
     def mark(self) -> int:
