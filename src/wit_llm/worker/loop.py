@@ -1,16 +1,14 @@
 """
 What a worker does all day: one backend, one engine loop.
 
-Three threads. The reader takes messages off the channel and never sends, so that the line cannot lock up. The engine
-loop steps all requests for tokens together, and sleeps while there are none. Raw computes have a thread of their own,
+Three threads. The engine loop steps all requests for tokens together, and sleeps while there are none. The two others
+are the crew: one takes messages off the channel, so that the line cannot lock up, while the other answers raw computes,
 so that tensors and text wait for each other no more than the backend's library makes them.
 """
 
 from __future__ import annotations
 
 import queue
-import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +17,7 @@ from wit_llm.backends.table import open_graph
 from wit_llm.errors import Unsupported
 from wit_llm.tensor import Admitted
 from wit_llm.worker.channel import ChannelBroken
+from wit_llm.worker.crew import Crew
 from wit_llm.worker.messages import (
     Accepted,
     Cancel,
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from wit_llm.worker.channel import Channel
 
 _Requests = queue.SimpleQueue[Load | Generate | Cancel | None]
-_Computes = queue.SimpleQueue[Compute | None]
 
 
 def serve(channel: Channel[ToHost, ToWorker], leave: Callable[[], None]) -> None:
@@ -51,47 +49,28 @@ def serve(channel: Channel[ToHost, ToWorker], leave: Callable[[], None]) -> None
 
     Args:
         channel: The line to the host.
-        leave: Called on the reader's thread when the line has ended; in a worker process it does not return.
+        leave: Called on a thread of the crew when the line has ended; in a worker process it does not return.
     """
     requests: _Requests = queue.SimpleQueue()
-    computes: _Computes = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(channel, requests, computes, leave), name="reader", daemon=True).start()
+    crew = Crew(channel, requests.put, leave)
+    crew.start()
     load = requests.get()
     if not isinstance(load, Load):
         return
     try:
-        backend = _load(channel, load)
+        backend = _load(channel, load, crew)
         if backend is None:
             return
-        threading.Thread(target=_answer, args=(channel, backend, computes), name="compute", daemon=True).start()
         EngineLoop(channel, backend if isinstance(backend, Generator) else _TensorsOnly()).run(requests)
     except ChannelBroken:
         return  # the reader sees the same end
 
 
-def _read(
-    channel: Channel[ToHost, ToWorker], requests: _Requests, computes: _Computes, leave: Callable[[], None]
-) -> None:
-    """Sort what comes by who answers it."""
-    try:
-        while (message := channel.receive()) is not None:
-            if isinstance(message, Compute):
-                computes.put(message)
-            else:
-                requests.put(message)
-    except ChannelBroken as error:
-        sys.stderr.write(f"{error}\n")
-        sys.stderr.flush()
-    finally:
-        leave()
-        requests.put(None)
-        computes.put(None)
-
-
-def _load(channel: Channel[ToHost, ToWorker], load: Load) -> Backend | None:
+def _load(channel: Channel[ToHost, ToWorker], load: Load, crew: Crew) -> Backend | None:
     """The backend, or none and the host knows why."""
     try:
         backend = open_graph(load.backend, Path(load.folder), load.target, load.settings, load.signature)
+        crew.take_up(lambda message: _compute(channel, backend, message))
         channel.send(Loaded(backend.info))
     except ChannelBroken:
         raise
@@ -99,17 +78,6 @@ def _load(channel: Channel[ToHost, ToWorker], load: Load) -> Backend | None:
         channel.send(failed(None, error))
         return None
     return backend
-
-
-def _answer(channel: Channel[ToHost, ToWorker], backend: Backend, computes: _Computes) -> None:
-    """The thread of raw computes."""
-    for message in iter(computes.get, None):
-        try:
-            _compute(channel, backend, message)
-        except ChannelBroken:
-            return
-        # Large inputs lie in shared memory until the last name for them is gone.
-        del message
 
 
 def _compute(channel: Channel[ToHost, ToWorker], backend: Backend, message: Compute) -> None:
