@@ -17,7 +17,8 @@ from wit_llm.limits import Limits
 from wit_llm.loading.loader import Loader
 from wit_llm.registry import Grant, Registry
 from wit_llm.wasm.engine import Program, Runtime
-from wit_llm.wasm.guest import Guest, Output, Stdio
+from wit_llm.wasm.guest import Guest
+from wit_llm.wasm.stdio import Captured, Output, Stdio
 
 # A guest that waits for its standard input cannot be stopped; its thread ends with the process.
 END_S = 0.3
@@ -169,10 +170,10 @@ class Host:
             OperatorError: It is no program for this host.
             GuestTrapped: It was ended.
         """
-        out, err = bytearray(), bytearray()
-        running = self.start(component, args, stdin=stdin, stdout=out.extend, stderr=err.extend, env=env, dirs=dirs)
-        exit_code = running.wait()
-        return Outcome(exit_code or 0, bytes(out), bytes(err))
+        with Captured() as out, Captured() as err:
+            running = self.start(component, args, stdin=stdin, stdout=out, stderr=err, env=env, dirs=dirs)
+            exit_code = running.wait()
+            return Outcome(exit_code or 0, out.read(), err.read())
 
     def start(  # noqa: PLR0913 -- what a process has
         self,
@@ -180,8 +181,8 @@ class Host:
         args: Sequence[str] = (),
         *,
         stdin: bytes | None = None,
-        stdout: Output | None = None,
-        stderr: Output | None = None,
+        stdout: Output | Captured | None = None,
+        stderr: Output | Captured | None = None,
         env: Mapping[str, str] | None = None,
         dirs: Mapping[str, Path] | None = None,
     ) -> Running:
@@ -192,7 +193,7 @@ class Host:
             component: A file, or its bytes.
             args: After the program's own name.
             stdin: All that it reads; none for this process's own.
-            stdout: Called with each piece written, on the guest's thread; none for this process's own.
+            stdout: Called with each piece written, on the guest's thread, or who keeps them; none for this process's.
             stderr: The same.
             env: Its environment; nothing is inherited.
             dirs: Guest path to host folder, both ways.

@@ -13,8 +13,9 @@ from wit_llm.errors import GuestTrapped
 from wit_llm.events import ignore
 from wit_llm.registry import Grant, Registry
 from wit_llm.wasm.engine import INTERFACES, Program, Runtime
-from wit_llm.wasm.guest import Guest, Stdio
+from wit_llm.wasm.guest import Guest
 from wit_llm.wasm.linking import link
+from wit_llm.wasm.stdio import Stdio
 
 
 class WrongHost:

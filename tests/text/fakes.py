@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -32,6 +33,19 @@ TOKENIZER = Tokenizer(files()["tokenizer.json"])
 ROWS = "{% for m in messages %}{{ m.role[0] }}{{ m.content }};{% endfor %}{% if add_generation_prompt %}>{% endif %}"
 
 
+class Told:
+    """A source whose news the test brings itself."""
+
+    def enter(self, bell: Bell, *, fetches: bool) -> None:
+        """Nobody has to be told."""
+
+    def leave(self, bell: Bell) -> None:
+        """The same."""
+
+    def fetch(self, timeout_s: float) -> None:
+        """There is nothing to fetch."""
+
+
 @dataclass
 class Asked:
     """A request as the engine got it, and what a test lets the engine say."""
@@ -40,6 +54,7 @@ class Asked:
     decoding: Decoding
     listener: Listener
     cancelled: threading.Event = field(default_factory=threading.Event)
+    source: Told = field(default_factory=Told)
 
     def cancel(self) -> None:
         """As ``worker.client.Request``: asks, and does not wait."""
@@ -52,12 +67,12 @@ class Asked:
 
     def say(self, text: str) -> None:
         """Give a text's bytes, a token each, in one step."""
-        self.listener.tokens(tuple(text.encode()), None)
+        self.listener.tokens(tuple(text.encode()), None, time.monotonic_ns())
 
     def end(self, text: str = "", end: End = End.STOP) -> None:
         """Give the last of it."""
         stop = (END,) if end is End.STOP else ()
-        self.listener.tokens((*text.encode(), *stop), end)
+        self.listener.tokens((*text.encode(), *stop), end, time.monotonic_ns())
 
     def fail(self, error: NNError) -> None:
         """Give up."""

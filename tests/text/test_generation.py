@@ -93,7 +93,7 @@ def test_next_waits_for_the_first_character() -> None:
     def speak() -> None:
         for byte in emoji:
             time.sleep(0.02)
-            table.asked.listener.tokens((byte,), None)
+            table.asked.listener.tokens((byte,), None, time.monotonic_ns())
 
     speaker = threading.Thread(target=speak)
     before = time.monotonic()
@@ -148,7 +148,7 @@ def test_events_have_whole_characters(steps: list[bytes], expected: list[str]) -
     """No event has half a character, and what never became one is shown as U+FFFD."""
     table, generation = _started()
     for step in steps:
-        table.asked.listener.tokens(tuple(step), None)
+        table.asked.listener.tokens(tuple(step), None, time.monotonic_ns())
     table.asked.end()
     assert generation.next() == _texts(*expected, finished=True)
     assert generation.summary().usage.generated_tokens == sum(map(len, steps)) + 1
@@ -157,7 +157,7 @@ def test_events_have_whole_characters(steps: list[bytes], expected: list[str]) -
 def test_control_tokens_are_not_shown() -> None:
     """What the model says in control tokens counts, and is no text; nor is an id that no token has."""
     table, generation = _started()
-    table.asked.listener.tokens((257, *b"a", 260, 319, *b"b", 256), None)
+    table.asked.listener.tokens((257, *b"a", 260, 319, *b"b", 256), None, time.monotonic_ns())
     table.asked.end()
     assert _read(generation) == "ab"
     assert generation.summary().usage.generated_tokens == 7
@@ -166,7 +166,7 @@ def test_control_tokens_are_not_shown() -> None:
 def test_the_token_that_ends_a_reply_is_not_shown_whatever_it_is() -> None:
     """Some models end on a token that is text elsewhere."""
     table, generation = _started()
-    table.asked.listener.tokens(tuple(b"ab."), End.STOP)
+    table.asked.listener.tokens(tuple(b"ab."), End.STOP, time.monotonic_ns())
     assert _read(generation) == "ab"
     assert generation.summary().usage.generated_tokens == 3
 
@@ -213,7 +213,7 @@ def test_what_could_become_a_stop_string_waits_and_is_shown_at_the_end() -> None
 def test_a_stop_string_of_broken_bytes_is_found_at_the_end() -> None:
     """What the end makes of half a character is looked at like any text."""
     table, generation = _started(Options(stop=("\ufffd",)))
-    table.asked.listener.tokens((*b"a", 0xE3), End.LENGTH)
+    table.asked.listener.tokens((*b"a", 0xE3), End.LENGTH, time.monotonic_ns())
     assert generation.next() == _texts("a", finished=True)
     assert generation.summary().matched_stop == "\ufffd"
 
@@ -247,7 +247,7 @@ def test_summary_is_complete() -> None:
     before = time.monotonic_ns()
     table, generation = _started(Options(seed=7))
     time.sleep(0.01)
-    table.asked.listener.accepted()
+    table.asked.listener.accepted(time.monotonic_ns())
     time.sleep(0.01)
     table.asked.say("abc")
     time.sleep(0.01)
@@ -293,7 +293,7 @@ def test_stop_keeps_what_was_produced() -> None:
     """Held back text and half a character included; the turn is kept before anything is read."""
     table, generation = _started(Options(stop=("STOP",)))
     table.asked.say("one ST")
-    table.asked.listener.tokens((0xE3,), None)
+    table.asked.listener.tokens((0xE3,), None, time.monotonic_ns())
     generation.stop()
     assert table.asked.cancelled.is_set()
     assert _kept(table) == (message("user", "hi"), message("assistant", "one ST\ufffd"))
@@ -306,7 +306,7 @@ def test_stop_before_the_engine_took_it() -> None:
     """A reply that never began is kept as one in which nothing was said."""
     table, generation = _started()
     generation.stop()
-    table.asked.listener.accepted()
+    table.asked.listener.accepted(time.monotonic_ns())
     table.asked.end(end=End.CANCELLED)
     assert generation.next() == _texts(finished=True)
     summary = generation.summary()
@@ -507,7 +507,7 @@ def test_reading_and_producing_at_once_loses_nothing() -> None:
 
     def speak() -> None:
         for start in range(0, len(said), 3):
-            table.asked.listener.tokens(tuple(said[start : start + 3]), None)
+            table.asked.listener.tokens(tuple(said[start : start + 3]), None, time.monotonic_ns())
         table.asked.end()
 
     speaker = threading.Thread(target=speak)
@@ -525,7 +525,7 @@ def test_a_token_costs_little() -> None:
     for _ in range(20):
         before = time.perf_counter()
         for token_id in token_ids:
-            listener.tokens((token_id,), None)
+            listener.tokens((token_id,), None, time.monotonic_ns())
         best = min(best, (time.perf_counter() - before) / len(token_ids))
         generation.poll()
     assert best < 100e-6

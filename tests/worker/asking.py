@@ -30,14 +30,17 @@ class Heard:
         self.begun = threading.Event()
         self.first = threading.Event()
         self._over = threading.Event()
+        self.times_ns: list[int] = []
 
-    def accepted(self) -> None:
+    def accepted(self, at_ns: int) -> None:
         """Remember that it has begun."""
+        self.times_ns.append(at_ns)
         self.begun.set()
 
-    def tokens(self, token_ids: Sequence[int], end: End | None) -> None:
+    def tokens(self, token_ids: Sequence[int], end: End | None, at_ns: int) -> None:
         """Remember tokens, and the end."""
         self.token_ids += token_ids
+        self.times_ns.append(at_ns)
         if token_ids:
             self.first.set()
         if end is not None:

@@ -42,8 +42,8 @@ Pair = tuple[Channel[Any, Any], Channel[Any, Any]]
 
 
 def _sockets() -> Pair:
-    host, worker = socket.socketpair()
-    return SocketChannel(host, ToHost), SocketChannel(worker, ToWorker)
+    (to_worker, worker_reads), (worker_writes, to_host) = socket.socketpair(), socket.socketpair()
+    return SocketChannel(to_host, to_worker, ToHost), SocketChannel(worker_reads, worker_writes, ToWorker)
 
 
 def _end(pair: Pair) -> None:
@@ -75,7 +75,7 @@ def sockets() -> Iterator[Pair]:
 def raw() -> Iterator[tuple[socket.socket, SocketChannel[Any, Any]]]:
     """A worker's end, and the bare socket of a peer that may say anything."""
     peer, worker = socket.socketpair()
-    channel: SocketChannel[Any, Any] = SocketChannel(worker, ToWorker)
+    channel: SocketChannel[Any, Any] = SocketChannel(worker, worker.dup(), ToWorker)
     yield peer, channel
     peer.close()
     with contextlib.suppress(ChannelBroken):
@@ -240,7 +240,7 @@ def test_a_closed_line_says_so(pair: Pair) -> None:
 
 
 def _frame(payload: bytes, version: int = VERSION, files: int = 0, length: int | None = None) -> bytes:
-    return struct.pack("<HHI", version, files, len(payload) if length is None else length) + payload
+    return struct.pack("<HHIQ", version, files, len(payload) if length is None else length, 0) + payload
 
 
 CANCEL = b"\x82\xa4type\xa6Cancel\xa4call\x01"
@@ -249,8 +249,8 @@ CANCEL = b"\x82\xa4type\xa6Cancel\xa4call\x01"
 @pytest.mark.parametrize(
     ("frame", "text"),
     [
-        pytest.param(_frame(CANCEL, version=VERSION + 1), "speaks version 1 .*, the peer version 2", id="version"),
-        pytest.param(b"GET / HTTP/1.1\r\n\r\n", "speaks version 1 .*, the peer version 17735", id="another-protocol"),
+        pytest.param(_frame(CANCEL, version=VERSION + 1), "speaks version 2 .*, the peer version 3", id="version"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", "speaks version 2 .*, the peer version 17735", id="another-protocol"),
         pytest.param(_frame(b"", length=MESSAGE_BYTES + 1), "over the limits", id="length"),
         pytest.param(_frame(CANCEL, files=2), "over the limits", id="files"),
         pytest.param(_frame(CANCEL, files=1), "without the memory file", id="no-file"),
@@ -305,4 +305,4 @@ def test_refuses_more_descriptors_than_it_needs(raw: tuple[socket.socket, Socket
     socket.send_fds(peer, [_frame(CANCEL, files=1)], [peer.fileno()] * 8)
     with pytest.raises(ChannelBroken, match="more descriptors than messages need"):
         channel.receive()
-    assert open_descriptors() == before - 1  # the channel's own end is closed
+    assert open_descriptors() == before - 2  # the channel's own ends are closed

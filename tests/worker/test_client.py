@@ -159,15 +159,15 @@ def test_a_listener_with_a_bug_harms_nobody_else(start: Start, backend: str) -> 
     """An exception in a listener ends its own request and is told to the operator; others go on."""
 
     class Broken(Heard):
-        def tokens(self, token_ids: Sequence[int], end: End | None) -> None:
-            raise ZeroDivisionError(f"{token_ids} {end}")
+        def tokens(self, token_ids: Sequence[int], end: End | None, at_ns: int) -> None:
+            raise ZeroDivisionError(f"{token_ids} {end} {at_ns > 0}")
 
     engine, events = start(backend, max_num_seqs="1")
     engine.generate(prompt(engine, [1]), FOREVER, Broken())
     assert generate(engine, [2], Decoding(3)) == ([2, 2, 2], End.LENGTH)
     (fault,) = [event for event in events if isinstance(event, HostFault)]
     assert fault.where == "handing out tokens of graph 'x'"
-    assert "ZeroDivisionError: (1,) None" in fault.detail
+    assert "ZeroDivisionError: (1,) None True" in fault.detail
 
 
 def test_closing_fails_what_is_in_flight(start: Start, backend: str) -> None:

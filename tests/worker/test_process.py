@@ -41,7 +41,7 @@ from wit_llm.worker.process import WorkerProcess
 
 process = WorkerProcess()
 if sys.argv[1] != "nothing":
-    SocketChannel(process.line, ToHost).send(Load(sys.argv[1], "/", Target.CPU, {}))
+    SocketChannel(process.reading, process.writing, ToHost).send(Load(sys.argv[1], "/", Target.CPU, {}))
 time.sleep(0.5)
 print(process.pid, flush=True)
 time.sleep(60)
@@ -96,17 +96,17 @@ def test_ctrl_c_in_the_terminal_does_not_reach_a_worker(tmp_path: Path) -> None:
     ("said", "last_words"),
     [
         pytest.param(
-            struct.pack("<HHI", VERSION + 1, 0, 0),
-            "this side speaks version 1 of the protocol, the peer version 2",
+            struct.pack("<HHIQ", VERSION + 1, 0, 0, 0),
+            "this side speaks version 2 of the protocol, the peer version 3",
             id="another-version",
         ),
         pytest.param(
             os.urandom(6) + b"\xff" * 1000,
-            "this side speaks version 1 of the protocol, the peer version ",
+            "this side speaks version 2 of the protocol, the peer version ",
             id="garbage",
         ),
         pytest.param(
-            struct.pack("<HHI", VERSION, 0, 3) + b"\x93\x01\x02",
+            struct.pack("<HHIQ", VERSION, 0, 3, 0) + b"\x93\x01\x02",
             "the peer sent what is no message: ",
             id="no-message",
         ),
@@ -115,18 +115,20 @@ def test_ctrl_c_in_the_terminal_does_not_reach_a_worker(tmp_path: Path) -> None:
 def test_a_worker_leaves_when_it_is_not_spoken_to_in_its_language(said: bytes, last_words: str) -> None:
     """Garbage on the socket ends the worker, which says why to the operator."""
     process = WorkerProcess()
-    process.line.sendall(said)
+    process.writing.sendall(said)
     assert process.end(patience_s=20) == "exit status 0"
-    process.line.close()
+    process.reading.close()
+    process.writing.close()
     assert process.last_words().startswith(last_words)
 
 
 def test_prints_of_a_library_do_not_reach_the_host(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """What a worker writes stays in its log, of which the end is told when it dies."""
     process = WorkerProcess()
-    process.line.sendall(b"nonsense")
+    process.writing.sendall(b"nonsense" * 3)
     process.end(patience_s=20)
-    process.line.close()
+    process.reading.close()
+    process.writing.close()
     assert capfd.readouterr() == ("", "")
     assert process.last_words() != ""
     assert list(tmp_path.iterdir()) == []

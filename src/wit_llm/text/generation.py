@@ -1,8 +1,8 @@
 """
 A reply on its way: token ids become characters, stop strings are found, and the guest reads.
 
-The engine's thread decides all there is to decide when tokens arrive, so that times and the end are true however slowly
-the guest reads; the guest's thread only takes what is there.
+All there is to decide is decided as tokens arrive, by the times at which the engine gave them, so that times and the
+end are true however slowly the guest reads; a read only takes what is there.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from wit_llm.text.stops import StopStrings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wit_llm.bell import Bell
+    from wit_llm.bell import Bell, Source
     from wit_llm.decoder import Decoder
     from wit_llm.errors import NNError
     from wit_llm.text.message import Event
@@ -107,23 +107,21 @@ class Generation:
         if over:
             request.cancel()
 
-    def accepted(self) -> None:
+    def accepted(self, at_ns: int) -> None:
         """The engine took the request."""
-        now = time.monotonic_ns()
         with self._lock:
             if not self._over:
-                self._queued_us = self._us(now)
+                self._queued_us = self._us(at_ns)
 
-    def tokens(self, token_ids: Sequence[int], end: End | None) -> None:
+    def tokens(self, token_ids: Sequence[int], end: End | None, at_ns: int) -> None:
         """Tokens arrived, the last of them with ``end``."""
-        now = time.monotonic_ns()
         with self._lock:
             if self._over:
                 return
-            if self._late(now):
-                self._finish(FinishReason.DEADLINE, now)
+            if self._late(at_ns):
+                self._finish(FinishReason.DEADLINE, at_ns)
             else:
-                self._take(token_ids, end, now)
+                self._take(token_ids, end, at_ns)
             news, early = self._readable, self._over and end is None
         if early:
             self._cancel()
@@ -209,6 +207,7 @@ class Generation:
         Raises:
             NNError: What the engine failed with.
         """
+        self._bell.wait_for(lambda: self._readable, 0, self.sources)
         self._end_if_late()
         return self._read()
 
@@ -253,6 +252,11 @@ class Generation:
         """
         self._seen()
         return Message(Role.ASSISTANT, (Text(self.text),) if self.text else ())
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Where its tokens come from."""
+        return () if self._request is None else (self._request.source,)
 
     @property
     def readable(self) -> bool:
@@ -300,7 +304,7 @@ class Generation:
         return (now - self._plan.began_ns) // 1000
 
     def _wait(self) -> None:
-        while not self._bell.wait_for(lambda: self._readable, self.deadline):
+        while not self._bell.wait_for(lambda: self._readable, self.deadline, self.sources):
             self._end_if_late()
 
     def _end_if_late(self) -> None:

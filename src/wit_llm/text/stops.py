@@ -27,6 +27,8 @@ class StopStrings:
 
     def push(self, text: str) -> tuple[str, str | None]:
         """Take a piece; returns the text that is certain now, and the string that ended it."""
+        if not self._strings:
+            return text, None
         text = self._held + text
         complete = [
             (start + len(string), start, string) for string in self._strings if (start := text.find(string)) >= 0

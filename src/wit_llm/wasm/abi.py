@@ -32,6 +32,8 @@ Lift = Callable[["Handles", Any, Val], Any]
 Lower = Callable[["Handles", Any, Any, Val], None]
 
 _BYTES = ctypes.POINTER(ctypes.c_char)
+_OCTETS = ctypes.POINTER(ctypes.c_ubyte)
+_octets: Any = ctypes.cast
 _WRITABLE = 0x200  # PyBUF_WRITE
 _view_of_memory: Any = ctypes.pythonapi.PyMemoryView_FromMemory
 _view_of_memory.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
@@ -98,10 +100,13 @@ def _name(text: str | bytes) -> Any:
     """A new C string; who it is given to owns it."""
     data = text.encode() if isinstance(text, str) else text
     vec = ffi.wasm_byte_vec_t()
-    ffi.wasm_byte_vec_new(
-        ctypes.byref(vec), len(data), ctypes.cast(ctypes.c_char_p(data), ctypes.POINTER(ctypes.c_ubyte))
-    )
+    ffi.wasm_byte_vec_new(ctypes.byref(vec), len(data), _octets(data, _OCTETS))
     return vec
+
+
+def _chars(data: bytes) -> Any:
+    """The same for C, to be copied from."""
+    return (ctypes.c_ubyte * len(data)).from_buffer_copy(data)
 
 
 def _text(vec: Any) -> str:
@@ -442,19 +447,19 @@ def _lower_record(ty: Any, hint: Any, where: str) -> Lower:
     declared = [snake(name) for name, _ in ty.fields]
     if declared != list(fields):
         raise Mismatch(f"{where}: fields {declared} declared, the host has {list(fields)}")
-    names = [name.encode() for name, _ in ty.fields]
-    inner = [lowerer(t, fields[snake(name)], f"{where}.{name}") for name, t in ty.fields]
+    names = [_chars(name.encode()) for name, _ in ty.fields]
+    writes = [(lowerer(t, fields[snake(name)], f"{where}.{name}"), snake(name)) for name, t in ty.fields]
 
     def lower(handles: Handles, context: Any, value: Any, val: Val) -> None:
         record = ffi.wasmtime_component_valrecord_t()
         ffi.wasmtime_component_valrecord_new_uninit(ctypes.byref(record), len(names))
         data = record.data
         for i, name in enumerate(names):
-            data[i].name = _name(name)
+            ffi.wasm_byte_vec_new(ctypes.byref(data[i].name), len(name), name)
             data[i].val.kind = _KIND_BOOL
         val.kind = _KIND_RECORD
         val.of.record = record
-        for i, (write, attribute) in enumerate(zip(inner, declared, strict=True)):
+        for i, (write, attribute) in enumerate(writes):
             write(handles, context, getattr(value, attribute), data[i].val)
 
     return lower

@@ -7,9 +7,7 @@ import ctypes
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import wasmtime
@@ -22,13 +20,12 @@ from wit_llm.limits import Limits
 from wit_llm.tensor import Tensor
 from wit_llm.text.generation import Generation
 from wit_llm.wasm.linking import CURRENT
+from wit_llm.wasm.stdio import Output, Stdio
 
 if TYPE_CHECKING:
     from wit_llm.loading.loader import Loader
     from wit_llm.registry import Registry
     from wit_llm.wasm.engine import Program
-
-Output = Callable[[bytes], object]
 
 # Instances, tables and memories that a component may be made of; a Python guest has some fifty of each.
 MANY = 1_000
@@ -129,28 +126,6 @@ class Conversation(Protocol):
         """Stop the reply that is being produced; returns how many that were."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stdio:
-    """
-    What a guest sees of the outside.
-
-    Args:
-        args: After the program's own name.
-        stdin: Its bytes; none for this process's own.
-        stdout: Called with each piece written; none for this process's own.
-        stderr: The same.
-        env: Environment variables; nothing is inherited.
-        dirs: Guest path to host folder.
-    """
-
-    args: Sequence[str] = ()
-    stdin: bytes | None = b""
-    stdout: Output | None = None
-    stderr: Output | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
-    dirs: Mapping[str, Path] = field(default_factory=dict)
-
-
 class Guest:
     """
     One run of a program.
@@ -203,14 +178,21 @@ class Guest:
                 store.set_limits(
                     self.limits.memory_bytes, table_elements=MANY**2, instances=MANY, tables=MANY, memories=MANY
                 )
-                store.set_wasi(self._wasi(stdio, stdin))
-                self._watch(store)
-                return self._run(store)
+                if stdio.stdin:
+                    stdin.write(stdio.stdin)
+                    stdin.flush()
+                store.set_wasi(stdio.configure(self.name, stdin.name, self._output))
+                self._watch(store, stdio)
+                exit_code = self._run(store)
+                self._check_written(stdio.captured_bytes)
             finally:
                 del CURRENT.guest
                 self.handles.close()
                 store.close()
                 self.close_graphs()
+        if self._stopped:
+            raise GuestTrapped(self._stopped)
+        return exit_code
 
     def _run(self, store: wasmtime.Store) -> int:
         try:
@@ -242,33 +224,10 @@ class Guest:
         causes = [line.strip() for line in message.splitlines() if line.strip()]
         return f"the guest trapped: {causes[-1].partition('wasm trap: ')[2] or causes[-1]}" if causes else "trapped"
 
-    def _wasi(self, stdio: Stdio, stdin: Any) -> wasmtime.WasiConfig:
-        wasi = wasmtime.WasiConfig()
-        wasi.argv = [self.name, *stdio.args]
-        wasi.env = list(stdio.env.items())
-        if stdio.stdin is None:
-            wasi.inherit_stdin()
-        else:
-            stdin.write(stdio.stdin)
-            stdin.flush()
-            wasi.stdin_file = stdin.name
-        if stdio.stdout is None:
-            wasi.inherit_stdout()
-        else:
-            wasi.stdout_custom = self._output(stdio.stdout)
-        if stdio.stderr is None:
-            wasi.inherit_stderr()
-        else:
-            wasi.stderr_custom = self._output(stdio.stderr)
-        for guest_path, folder in stdio.dirs.items():
-            wasi.preopen_dir(str(folder), guest_path)
-        return wasi
-
     def _output(self, write: Output) -> Callable[[bytes], int]:
         def output(data: bytes) -> int:
             self._written_bytes += len(data)
-            if self._written_bytes > self.limits.output_bytes:
-                self.end(f"the guest was stopped: it wrote more than {self.limits.output_bytes} bytes")
+            if not self._check_written(self._written_bytes):
                 return len(data)
             try:
                 write(data)
@@ -279,13 +238,20 @@ class Guest:
 
         return output
 
-    def _watch(self, store: wasmtime.Store) -> None:
+    def _check_written(self, written_bytes: int) -> bool:
+        if written_bytes <= self.limits.output_bytes:
+            return True
+        self.end(f"the guest was stopped: it wrote more than {self.limits.output_bytes} bytes")
+        return False
+
+    def _watch(self, store: wasmtime.Store, stdio: Stdio) -> None:
         """Look at each tick of the engine's clock whether the guest may go on."""
 
         @_EpochCallback  # type: ignore[untyped-decorator]
         def tick(_context: Any, _data: Any, delta: Any, _kind: Any) -> int:
             if self._deadline is not None and time.monotonic() >= self._deadline:
                 self.end(f"the guest was stopped: its time of {self.limits.deadline_s:g} s is over")
+            self._check_written(stdio.captured_bytes)
             if not self._stopped:
                 delta[0] = 1
                 return 0
@@ -339,7 +305,9 @@ class Guest:
         if keys and len(asked) == len(keys):
             ends = [generation.deadline for generation in asked]
             ends.append(None if timeout_ms is None else time.monotonic() + timeout_ms / 1000)
-            self.bell.wait_for(lambda: bool(readable()), min((end for end in ends if end is not None), default=None))
+            sources = tuple({source for generation in asked for source in generation.sources})
+            until = min((end for end in ends if end is not None), default=None)
+            self.bell.wait_for(lambda: bool(readable()), until, sources)
         return readable()
 
 

@@ -1,4 +1,4 @@
-"""``python -m wit_llm.worker FD``: the process of one graph, at the other end of that socket."""
+"""``python -m wit_llm.worker READING WRITING``: the process of one graph, at the other ends of these descriptors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Serve until the socket ends; then go at once, whatever native code is doing."""
-    descriptor = int(sys.argv[1])
-    line = socket.socket(fileno=descriptor)
+    """Serve until the line ends; then go at once, whatever native code is doing."""
+    reading, writing = (socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:])
     # Nothing that this process starts may keep the line open after it.
-    line.set_inheritable(False)
-    channel: SocketChannel[ToHost, ToWorker] = SocketChannel(line, ToWorker)
+    reading.set_inheritable(False)
+    writing.set_inheritable(False)
+    channel: SocketChannel[ToHost, ToWorker] = SocketChannel(reading, writing, ToWorker)
     try:
         serve(channel, leave=lambda: os._exit(0))
     except BaseException:  # noqa: BLE001 -- the last frame of the process

@@ -1,17 +1,20 @@
 """
 A line between a host and a worker: whole messages, in order, in both directions.
 
-A frame is a header (version, whether a memory file comes along, bytes of the payload) and a msgpack payload. The bytes
-of large tensors lie in the memory file, whose descriptor travels with the header.
+A frame is a header (version, whether a memory file comes along, bytes of the payload, when it was sent) and a msgpack
+payload. The bytes of large tensors lie in the memory file, whose descriptor travels with the header.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import select
 import socket
 import struct
 import threading
+import time
 from collections import deque
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -22,11 +25,11 @@ from wit_llm.tensor import NamedTensor, Tensor, TensorType
 from wit_llm.worker.memory import Incoming, Outgoing, Span
 from wit_llm.worker.messages import Cargo
 
-VERSION = 1
+VERSION = 2
 MESSAGE_BYTES = 16 << 20
 
-_HEADER = struct.Struct("<HHI")  # version, memory files (0 or 1), bytes of the payload
-_RECEIVE_BYTES = 64 << 10
+_HEADER = struct.Struct("<HHIQ")  # version, memory files (0 or 1), bytes of the payload, nanoseconds
+_RECEIVE_BYTES = 4 << 10
 _DESCRIPTOR = struct.Struct("i")
 # One of the frame at hand, and one of the next frame, whose beginning may come in the same read.
 _DESCRIPTORS_AT_ONCE = 2
@@ -53,6 +56,13 @@ class Channel(Protocol[Out_contra, In_co]):
             TooLarge: The message is over ``MESSAGE_BYTES``; nothing was sent.
         """
 
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait until ``receive`` has something to give, the end included; false where nothing came in time."""
+
+    @property
+    def sent_ns(self) -> int:
+        """When the last message that was received was sent, on the clock of ``time.monotonic_ns``."""
+
     def receive(self) -> In_co | None:
         """
         Wait for one message; none is the end.
@@ -76,15 +86,22 @@ class _Parcel(msgspec.Struct, array_like=True, frozen=True):
 
 class SocketChannel(Generic[Out, In]):
     """
-    The line over one end of a Unix socket pair.
+    The line over two Unix socket pairs, one for each way.
+
+    With a single pair, whoever sleeps for the peer's next message is woken when the peer reads one of ours, too.
 
     Args:
-        sock: That end; this object owns it.
+        reading: One end of the pair by which the peer sends; this object owns it.
+        writing: One end of the other pair; the same.
         incoming: The union of messages that the peer may send.
     """
 
-    def __init__(self, sock: socket.socket, incoming: Any) -> None:  # noqa: ANN401 -- a union has no type of its own
-        self._socket = sock
+    def __init__(self, reading: socket.socket, writing: socket.socket, incoming: Any) -> None:  # noqa: ANN401 -- a union has no type of its own
+        self._reading = reading
+        self._writing = writing
+        self._poll = select.poll()
+        self._poll.register(reading, select.POLLIN)
+        self.sent_ns = 0
         self._sending = threading.Lock()
         self._decoder: msgspec.msgpack.Decoder[In] = msgspec.msgpack.Decoder(incoming, dec_hook=self._unpack)
         self._received = bytearray()
@@ -106,20 +123,24 @@ class SocketChannel(Generic[Out, In]):
             outgoing.close()
 
     def _send_frame(self, payload: bytes, descriptor: int | None) -> None:
-        header = _HEADER.pack(VERSION, descriptor is not None, len(payload))
+        header = _HEADER.pack(VERSION, descriptor is not None, len(payload), time.monotonic_ns())
         rights = []
         if descriptor is not None:
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))]
         try:
-            sent = self._socket.sendmsg([header, payload], rights)
+            sent = self._writing.sendmsg([header, payload], rights)
             if sent < len(header) + len(payload):
-                self._socket.sendall(memoryview(header + payload)[sent:])
+                self._writing.sendall(memoryview(header + payload)[sent:])
         except OSError as error:
             raise ChannelBroken(f"the peer is gone: {error.strerror}") from error
         except BaseException:
             # Ctrl-C in the middle of a frame: what would follow it could only be misread.
             self.close()
             raise
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait until there is something, as ``Channel`` says."""
+        return bool(self._received) or bool(self._poll.poll(None if timeout_s is None else timeout_s * 1e3))
 
     def receive(self) -> In | None:
         """Wait for one message, as ``Channel`` says; at the end the descriptors go too."""
@@ -135,7 +156,7 @@ class SocketChannel(Generic[Out, In]):
     def _receive(self) -> In | None:
         if not self._fill(_HEADER.size):
             return None
-        version, files, length = _HEADER.unpack_from(self._received)
+        version, files, length, self.sent_ns = _HEADER.unpack_from(self._received)
         if version != VERSION:
             raise ChannelBroken(f"this side speaks version {VERSION} of the protocol, the peer version {version}")
         if files > 1 or length > MESSAGE_BYTES:
@@ -158,7 +179,7 @@ class SocketChannel(Generic[Out, In]):
         while len(self._received) < wanted:
             room = max(_RECEIVE_BYTES, wanted - len(self._received))
             try:
-                data, rights, flags, _ = self._socket.recvmsg(room, socket.CMSG_LEN(_DESCRIPTOR.size))
+                data, rights, flags, _ = self._reading.recvmsg(room, socket.CMSG_LEN(_DESCRIPTOR.size))
             except OSError:
                 return False
             self._descriptors.extend(_DESCRIPTOR.unpack(part)[0] for _, _, part in rights)
@@ -198,10 +219,9 @@ class SocketChannel(Generic[Out, In]):
 
     def close(self) -> None:
         """End the line, as ``Channel`` says; a thread in ``receive`` wakes up."""
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # closed before, by either side
+        for sock in (self._reading, self._writing):
+            with contextlib.suppress(OSError):  # closed before, by either side
+                sock.shutdown(socket.SHUT_RDWR)
 
     def _release(self) -> None:
         # By the receiving thread alone: a number closed under a thread in recvmsg may come to mean another file.
@@ -209,27 +229,43 @@ class SocketChannel(Generic[Out, In]):
         self._received.clear()
         while self._descriptors:
             os.close(self._descriptors.popleft())
+        self._reading.close()
         with self._sending:
-            self._socket.close()
+            self._writing.close()
 
 
 class MemoryChannel(Generic[Out, In]):
     """One end of a line inside one process: the same messages, handed over as they are."""
 
-    def __init__(self, outbox: queue.SimpleQueue[Out | None], inbox: queue.SimpleQueue[In | None]) -> None:
+    def __init__(
+        self, outbox: queue.SimpleQueue[tuple[Out | None, int]], inbox: queue.SimpleQueue[tuple[In | None, int]]
+    ) -> None:
         self._outbox = outbox
         self._inbox = inbox
+        self._next: tuple[In | None, int] | None = None
         self._closed = threading.Event()
+        self.sent_ns = 0
 
     def send(self, message: Out) -> None:
         """Hand over one message, as ``Channel`` says."""
         if self._closed.is_set():
             raise ChannelBroken("the line is closed")
-        self._outbox.put(message)
+        self._outbox.put((message, time.monotonic_ns()))
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait until there is something, as ``Channel`` says."""
+        if self._next is None and not self._closed.is_set():
+            with contextlib.suppress(queue.Empty):
+                self._next = self._inbox.get(timeout=timeout_s)
+        return self._next is not None or self._closed.is_set()
 
     def receive(self) -> In | None:
         """Wait for one message, as ``Channel`` says."""
-        message = None if self._closed.is_set() else self._inbox.get()
+        self.wait(None)
+        message = None
+        if not self._closed.is_set() and self._next is not None:
+            message, self.sent_ns = self._next
+        self._next = None
         if message is None:
             self._closed.set()
         return message
@@ -237,8 +273,8 @@ class MemoryChannel(Generic[Out, In]):
     def close(self) -> None:
         """End the line, as ``Channel`` says."""
         self._closed.set()
-        self._outbox.put(None)
-        self._inbox.put(None)
+        self._outbox.put((None, 0))
+        self._inbox.put((None, 0))
 
 
 def memory_pair() -> tuple[MemoryChannel[Any, Any], MemoryChannel[Any, Any]]:

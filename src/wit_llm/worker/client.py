@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from wit_llm.bell import Source
     from wit_llm.events import Sink
     from wit_llm.options import Decoding
     from wit_llm.tensor import Admitted, NamedTensor
@@ -56,6 +57,11 @@ class Request:
     def __init__(self, line: Line, call: int) -> None:
         self._line = line
         self._call = call
+
+    @property
+    def source(self) -> Source:
+        """Where its tokens come from."""
+        return self._line.source
 
     def cancel(self) -> None:
         """Ask for the end, without waiting for it: the listener hears of it when the slot is free."""
@@ -108,7 +114,7 @@ class Engine:
         held = allowance if self.pid is not None else None
         line, call = self._ask(answer, lambda call: Compute(call, Cargo(admitted.tensors), held))
         try:
-            computed = answer.wait(timeout_s)
+            computed = answer.wait(line.source, timeout_s)
         finally:
             line.forget(call)
         if not isinstance(computed, Computed):

@@ -1,20 +1,23 @@
-"""One worker from its start to its end: the calls in flight, and the thread that brings their answers."""
+"""One worker from its start to its end: the calls in flight, and their answers."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import threading
+import time
 import traceback
 from typing import TYPE_CHECKING, Protocol
 
 from wit_llm.backends.table import entry
+from wit_llm.bell import Bell, Source
 from wit_llm.errors import BackendFailure, DeadlinePassed, NNError, OperatorError
 from wit_llm.events import HostFault, WorkerDied
 from wit_llm.worker.channel import ChannelBroken, SocketChannel, memory_pair
 from wit_llm.worker.loop import serve
 from wit_llm.worker.messages import Accepted, Cancel, Computed, Failed, Loaded, Stepped, ToHost
 from wit_llm.worker.process import WorkerProcess
+from wit_llm.worker.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,12 +35,12 @@ class DiedLoading(OperatorError):
 
 
 class Listener(Protocol):
-    """Who wants to know of one request; called on the reader's thread, and never after the last token or a failure."""
+    """Who wants to know of one request; called on whichever thread reads, never after the last token or a failure."""
 
-    def accepted(self) -> None:
-        """The request has its place in the engine."""
+    def accepted(self, at_ns: int) -> None:
+        """The request had its place in the engine at that time, on the clock of ``time.monotonic_ns``."""
 
-    def tokens(self, token_ids: Sequence[int], end: End | None) -> None:
+    def tokens(self, token_ids: Sequence[int], end: End | None, at_ns: int) -> None:
         """Newly sampled tokens, in order; ``end`` comes once, with the last of them or with none."""
 
     def failed(self, error: NNError) -> None:
@@ -48,23 +51,28 @@ class Answer:
     """What a thread sleeps on that asked for one thing."""
 
     def __init__(self) -> None:
-        self._there = threading.Event()
+        self._bell = Bell()
         self._outcome: Loaded | Computed | WitLLMError | None = None
 
     def give(self, outcome: Loaded | Computed | WitLLMError) -> None:
         """Wake the thread."""
         self._outcome = outcome
-        self._there.set()
+        self._bell.ring()
 
-    def wait(self, timeout_s: float | None = None) -> Loaded | Computed:
+    def wait(self, source: Source, timeout_s: float | None = None) -> Loaded | Computed:
         """
         Sleep until it is there.
+
+        Args:
+            source: Where it comes from.
+            timeout_s: None is for ever.
 
         Raises:
             DeadlinePassed: It was not there in time.
             WitLLMError: What the worker said instead.
         """
-        if not self._there.wait(timeout_s):
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        if not self._bell.wait_for(lambda: self._outcome is not None, until, (source,)):
             raise DeadlinePassed(f"the answer did not come within {timeout_s:g} s")
         if isinstance(self._outcome, Loaded | Computed):
             return self._outcome
@@ -80,6 +88,8 @@ class Line:
         backend: Says where the worker runs.
         sink: Told when it dies.
         confinement: Of its process, where it has one.
+
+    ``source`` is where threads wait for what it says.
     """
 
     def __init__(self, graph: str, backend: str, sink: Sink, confinement: Confinement | None = None) -> None:
@@ -99,9 +109,8 @@ class Line:
             threading.Thread(target=serve, args=(there, lambda: None), name=f"{graph}: worker", daemon=True).start()
         else:
             self._process = WorkerProcess(confinement)
-            self._channel = SocketChannel(self._process.line, ToHost)
-        self._reader = threading.Thread(target=self._read, name=f"{graph}: reader", daemon=True)
-        self._reader.start()
+            self._channel = SocketChannel(self._process.reading, self._process.writing, ToHost)
+        self.source = Reading(f"{graph}: reader", self._channel, self._hand_out, self._end)
 
     @property
     def pid(self) -> int | None:
@@ -122,9 +131,9 @@ class Line:
             Unsupported: The backend does not have the target.
             DeadlinePassed: It was not loaded in time.
         """
-        with contextlib.suppress(ChannelBroken):  # the reader knows how the worker died
+        with contextlib.suppress(ChannelBroken):  # who reads knows how the worker died
             self._channel.send(load)
-        outcome = self._loading.wait(timeout_s)
+        outcome = self._loading.wait(self.source, timeout_s)
         if not isinstance(outcome, Loaded):
             raise OperatorError("the worker answered another question")
         return outcome
@@ -159,7 +168,7 @@ class Line:
     def cancel(self, call: int) -> None:
         """End a request; does nothing where it has ended."""
         if call in self._listeners:
-            with contextlib.suppress(ChannelBroken):  # the reader fails it
+            with contextlib.suppress(ChannelBroken):  # who reads fails it
                 self._channel.send(Cancel(call))
 
     def close(self) -> None:
@@ -170,22 +179,7 @@ class Line:
 
     def join(self) -> None:
         """Wait until it is gone."""
-        if threading.current_thread() is not self._reader:
-            self._reader.join()
-
-    def _read(self) -> None:
-        """The reader thread."""
-        reason = "the line ended"
-        try:
-            while (message := self._channel.receive()) is not None:
-                self._hand_out(message)
-        except ChannelBroken as error:
-            reason = str(error)
-            if self._process:
-                self._process.kill()
-        finally:
-            self._channel.close()
-            self._end(reason)
+        self.source.join()
 
     def _hand_out(self, message: ToHost) -> None:
         match message:
@@ -194,7 +188,7 @@ class Line:
                     self._advance(progress)
             case Accepted(call):
                 if listener := self._listeners.get(call):
-                    self._guard(call, listener, listener.accepted)
+                    self._guard(call, listener, listener.accepted, self._channel.sent_ns)
             case Computed(call):
                 if answer := self._answers.pop(call, None):
                     answer.give(message)
@@ -208,7 +202,7 @@ class Line:
         call = progress.request
         listener = self._listeners.get(call) if progress.end is None else self._listeners.pop(call, None)
         if listener:
-            self._guard(call, listener, listener.tokens, progress.token_ids, progress.end)
+            self._guard(call, listener, listener.tokens, progress.token_ids, progress.end, self._channel.sent_ns)
 
     def _refused(self, message: Failed) -> None:
         if message.call is None:
@@ -218,7 +212,7 @@ class Line:
         self._fail(message.call, message.raised())
 
     def _guard(self, call: int, listener: Listener, tell: Callable[..., None], *news: object) -> None:
-        """A listener with a bug loses its own request, and the reader lives on."""
+        """A listener with a bug loses its own request, and the line is read on."""
         try:
             tell(*news)
         except Exception:  # noqa: BLE001 -- whatever it is, the other requests are not to blame
@@ -235,16 +229,19 @@ class Line:
             told = error if isinstance(error, NNError) else BackendFailure(str(error))
             self._guard(call, listener, listener.failed, told)
 
-    def _end(self, reason: str) -> None:
+    def _end(self, fault: str | None) -> None:
         """Bury the worker, and fail what it leaves behind."""
+        self._channel.close()
         how, last_words = "ended", ""
         if self._process:
+            if fault:
+                self._process.kill()
             how = self._process.end()
             last_words = self._process.last_words()
         with self._lock:
             self._over = True
         if self._wanted:
-            detail = "; ".join(filter(None, (how, reason, last_words)))
+            detail = "; ".join(filter(None, (how, fault or "the line ended", last_words)))
             self._sink(WorkerDied(self._graph, self.pid, detail))
         last_line = last_words.rpartition("\n")[2] or "and said nothing"
         self._fail(None, DiedLoading(f"its worker died while loading ({how}): {last_line}"))

@@ -36,22 +36,23 @@ class Confinement:
 
 class WorkerProcess:
     """
-    A Python of its own, at the other end of ``line``.
+    A Python of its own, at the other ends of ``reading`` and ``writing``.
 
-    A session of its own keeps Ctrl-C in the terminal from it; it ends when the socket does.
+    A session of its own keeps Ctrl-C in the terminal from it; it ends when the sockets do.
 
     Args:
         confinement: Limits of the process; none where the operator vouches for what it will load.
     """
 
     def __init__(self, confinement: Confinement | None = None) -> None:
-        self.line, there = socket.socketpair()
+        self.reading, writing = socket.socketpair()
+        reading, self.writing = socket.socketpair()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 -- read after the process has ended
         try:
             self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
                 # -P: a torch.py in the folder where the host happens to run is not torch.
-                [sys.executable, "-P", "-m", "wit_llm.worker", str(there.fileno())],
-                pass_fds=(there.fileno(),),
+                [sys.executable, "-P", "-m", "wit_llm.worker", str(reading.fileno()), str(writing.fileno())],
+                pass_fds=(reading.fileno(), writing.fileno()),
                 stdin=subprocess.DEVNULL,
                 stdout=self._stderr,
                 stderr=self._stderr,
@@ -61,11 +62,13 @@ class WorkerProcess:
             if confinement is not None:
                 _confine(self._process.pid, confinement)
         except BaseException:
-            self.line.close()
+            self.reading.close()
+            self.writing.close()
             self._stderr.close()
             raise
         finally:
-            there.close()
+            reading.close()
+            writing.close()
 
     @property
     def pid(self) -> int:
