@@ -243,7 +243,7 @@ def _frame(payload: bytes, version: int = VERSION, files: int = 0, length: int |
     return struct.pack("<HHIQ", version, files, len(payload) if length is None else length, 0) + payload
 
 
-CANCEL = b"\x82\xa4type\xa6Cancel\xa4call\x01"
+CANCEL = b"\x92\xa6Cancel\x01"
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ CANCEL = b"\x82\xa4type\xa6Cancel\xa4call\x01"
         pytest.param(_frame(CANCEL, files=2), "over the limits", id="files"),
         pytest.param(_frame(CANCEL, files=1), "without the memory file", id="no-file"),
         pytest.param(_frame(b"\xc1"), "what is no message", id="no-msgpack"),
-        pytest.param(_frame(b"\x82\xa4type\xa4Nope\xa4call\x01"), "what is no message", id="unknown-message"),
+        pytest.param(_frame(b"\x92\xa4Nope\x01"), "what is no message", id="unknown-message"),
         pytest.param(_frame(CANCEL.replace(b"\x01", b"\xa11")), "what is no message", id="wrong-type"),
         pytest.param(_frame(CANCEL)[:-1], "in the middle of a message", id="torn"),
     ],
@@ -271,7 +271,7 @@ def test_refuses_what_is_no_message(
         channel.receive()
 
 
-COMPUTE = b"\x83\xa4type\xa7Compute\xa4call\x01\xa8admitted\x91\x94\xa1x\x91\x01\xa2U8\x92"
+COMPUTE = b"\x93\xa7Compute\x01\x91\x94\xa1x\x91\x01\xa2U8\x92"
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,8 @@ def test_who_stops_waiting_passes_the_line_on(office: Office) -> None:
     first.join(SOON_S)
     office.say(2)
     second.join(SOON_S)
-    assert office.read_by == {0: "stand-in", 1: "waiter 1", 2: "waiter 2"}
+    assert office.read_by[1] in {"waiter 1", "waiter 2"}  # whoever the stand-in let in between
+    assert office.read_by[2] == "waiter 2"
 
 
 def test_the_main_thread_waits_and_does_not_read(office: Office) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import msgspec
+
 from wit_llm.errors import OperatorError
 from wit_llm.tensor import TensorSpec
 
@@ -91,8 +93,7 @@ class End(Enum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, array_like=True, frozen=True):
     """
     What one step did for one request.
 

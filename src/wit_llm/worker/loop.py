@@ -162,12 +162,9 @@ class EngineLoop:
 
 def _pending(requests: _Requests, *, sleep: bool) -> Iterator[Load | Generate | Cancel | None]:
     """All that is in the queue; if nothing else is to be done, sleep until there is something."""
-    try:
-        yield requests.get(block=sleep)
-        while True:
-            yield requests.get_nowait()
-    except queue.Empty:
-        return
+    while sleep or not requests.empty():
+        yield requests.get()
+        sleep = False
 
 
 class _TensorsOnly:

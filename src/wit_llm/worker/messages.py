@@ -28,7 +28,7 @@ class Cargo:
         self.tensors = tuple(tensors)
 
 
-class Load(msgspec.Struct, tag=True, frozen=True):
+class Load(msgspec.Struct, array_like=True, tag=True, frozen=True):
     """The first message: the graph that this worker will hold."""
 
     backend: str
@@ -38,7 +38,7 @@ class Load(msgspec.Struct, tag=True, frozen=True):
     signature: Signature = Signature()
 
 
-class Compute(msgspec.Struct, tag=True, frozen=True):
+class Compute(msgspec.Struct, array_like=True, tag=True, frozen=True):
     """
     One stateless inference.
 
@@ -53,7 +53,7 @@ class Compute(msgspec.Struct, tag=True, frozen=True):
     allowance: Allowance | None = None
 
 
-class Generate(msgspec.Struct, tag=True, frozen=True):
+class Generate(msgspec.Struct, array_like=True, tag=True, frozen=True):
     """A request for tokens."""
 
     call: int
@@ -61,38 +61,38 @@ class Generate(msgspec.Struct, tag=True, frozen=True):
     decoding: Decoding
 
 
-class Cancel(msgspec.Struct, tag=True, frozen=True):
+class Cancel(msgspec.Struct, array_like=True, tag=True, frozen=True):
     """End a request for tokens; its last ``Progress`` says when its slot is free."""
 
     call: int
 
 
-class Loaded(msgspec.Struct, tag=True, frozen=True):
+class Loaded(msgspec.Struct, array_like=True, tag=True, frozen=True):
     """The answer to ``Load``."""
 
     info: GraphInfo
 
 
-class Computed(msgspec.Struct, tag=True, frozen=True):
+class Computed(msgspec.Struct, array_like=True, tag=True, frozen=True):
     """The answer to ``Compute``."""
 
     call: int
     outputs: Cargo
 
 
-class Accepted(msgspec.Struct, tag=True, frozen=True):
+class Accepted(msgspec.Struct, array_like=True, tag=True, frozen=True):
     """A request for tokens has its place in the engine."""
 
     call: int
 
 
-class Stepped(msgspec.Struct, tag=True, frozen=True):
+class Stepped(msgspec.Struct, array_like=True, tag=True, frozen=True):
     """What one step did, for all requests."""
 
     progress: list[Progress]
 
 
-class Failed(msgspec.Struct, tag=True, frozen=True):
+class Failed(msgspec.Struct, array_like=True, tag=True, frozen=True):
     """
     A call that came to nothing.
 
