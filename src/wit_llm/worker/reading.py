@@ -52,7 +52,7 @@ class Reading(Generic[In]):
         self._reader: int | None = None  # who has it
         self._over = False
         self._fault: str | None = None
-        self._asleep: list[tuple[Bell, bool]] = []
+        self._asleep: dict[Bell, bool] = {}  # and whether its thread fetches
         self._called = threading.Event()
         self._by = threading.Thread(target=self._stand_by, name=name, daemon=True)
         self._by.start()
@@ -64,29 +64,28 @@ class Reading(Generic[In]):
         if self._over or threading.get_ident() == _MAIN or not self._turn.acquire(blocking=False):
             return None
         try:
-            return self._read(timeout_s)
+            return None if self._over else self._read(timeout_s)
         finally:
             self._give_up()
 
     def enter(self, bell: Bell, *, fetches: bool) -> None:
         """As ``bell.Source`` says."""
         fetches = fetches and threading.get_ident() != _MAIN
-        self._asleep.append((bell, fetches))
+        self._asleep[bell] = fetches
         if not fetches:
             self._called.set()
 
     def leave(self, bell: Bell) -> None:
         """As ``bell.Source`` says."""
         if self._asleep:
-            self._asleep = [one for one in self._asleep if one[0] is not bell]
+            self._asleep.pop(bell, None)
             self._pass_on()
 
     def _pass_on(self) -> None:
         """Let one of those that sleep read, where nobody does."""
-        asleep = self._asleep
-        if not asleep or self._turn.locked():
+        if not self._asleep or self._turn.locked():
             return
-        fetching = [bell for bell, fetches in asleep if fetches]
+        fetching = [bell for bell, fetches in list(self._asleep.items()) if fetches]
         if fetching and not self._over:
             fetching[0].ring()
         else:
@@ -132,7 +131,7 @@ class Reading(Generic[In]):
         while not self._over:
             if self._turn.acquire(blocking=False):
                 try:
-                    while not self._over and not any(fetches for _, fetches in self._asleep):
+                    while not self._over and not any(list(self._asleep.values())):
                         self._read(None)
                 finally:
                     self._give_up()
