@@ -7,10 +7,12 @@ or shorten it any more, and it is gone with its last user, however that one ends
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
 import tempfile
+import time
 import weakref
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from wit_llm.errors import TooLarge
 SHARED_FROM_BYTES = 64 << 10
 # Each mapping keeps a descriptor (mmap has trackfd only from 3.13), and a guest may hold a thousand tensors.
 MAPPED_AT_ONCE = 32
+SEAL_ATTEMPTS = 20
+SEAL_PAUSE_S = 0.05
 
 _SEALABLE = hasattr(os, "memfd_create")
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE if _SEALABLE else 0
@@ -62,9 +66,23 @@ class Outgoing:
         return span
 
     def seal(self) -> None:
-        """No more is written, by anybody."""
-        if self.descriptor is not None and _SEALABLE:
-            fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, _SEALS)
+        """
+        No more is written, by anybody.
+
+        Raises:
+            TooLarge: The kernel had its hands on the pages all the time, as it does when memory is short.
+        """
+        if self.descriptor is None or not _SEALABLE:
+            return
+        for attempt in range(SEAL_ATTEMPTS):
+            try:
+                fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, _SEALS)
+            except OSError as error:
+                if error.errno != errno.EBUSY or attempt == SEAL_ATTEMPTS - 1:
+                    raise TooLarge(f"{self._size} bytes cannot be handed over: {error.strerror}") from error
+                time.sleep(SEAL_PAUSE_S)
+            else:
+                return
 
     def close(self) -> None:
         """Leave the file to the receiver."""
