@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 
-from wit_llm.backends.base import GraphInfo
+from wit_llm.backends.base import GraphInfo, TextInfo
 from wit_llm.errors import InvalidArgument, TooLarge, Unsupported
 from wit_llm.events import Sink, TensorsAdmitted
 from wit_llm.limits import Limits
@@ -64,8 +64,11 @@ class Graph:
         """
         admitted = self.admit(tensors)
         self._check_outputs()
-        allowance = Allowance(self._limits.compute_bytes, self._limits.tensor_bytes)
-        return self._engine.compute(admitted, timeout_s, allowance)
+        return self._engine.compute(admitted, timeout_s, self._allowance)
+
+    @property
+    def _allowance(self) -> Allowance:
+        return Allowance(self._limits.compute_bytes, self._limits.tensor_bytes)
 
     def _check_outputs(self) -> None:
         """What is known to be too much is not computed; the rest is found in the worker."""
@@ -82,25 +85,40 @@ class Graph:
 
     def prompt_tensors(self, token_ids: Sequence[int]) -> tuple[NamedTensor, ...]:
         """
-        The named tensors that a prompt becomes.
-
-        They are what the graph declares of ``input_ids``, ``attention_mask`` and ``position_ids``, I64 ``[1, tokens]``.
+        The named tensors that a prompt becomes, I64 ``[1, tokens]``.
 
         Raises:
-            Unsupported: The graph declares an input that a prompt cannot fill.
+            Unsupported: The graph declares an input that tokens cannot fill.
         """
-        count = len(token_ids)
-        rows: dict[str, Callable[[], array[int]]] = {
-            "input_ids": lambda: array("q", token_ids),
-            "attention_mask": lambda: array("q", [1]) * count,
-            "position_ids": lambda: array("q", range(count)),
+        return self.token_tensors([token_ids])
+
+    def token_tensors(self, rows: Sequence[Sequence[int]]) -> tuple[NamedTensor, ...]:
+        """
+        The named tensors that rows of tokens become, I64 ``[rows, tokens]``.
+
+        They are what the graph declares of ``input_ids``, ``attention_mask``, ``position_ids`` and ``token_type_ids``.
+        Rows shorter than the longest have zeros at their ends, in the mask too.
+
+        Raises:
+            Unsupported: The graph declares an input that tokens cannot fill.
+        """
+        longest = max(map(len, rows))
+        zeros = array("q", [0]) * longest
+        fill: dict[str, Callable[[Sequence[int]], array[int]]] = {
+            "input_ids": lambda row: array("q", row) + zeros[len(row) :],
+            "attention_mask": lambda row: array("q", [1]) * len(row) + zeros[len(row) :],
+            "position_ids": lambda _row: array("q", range(longest)),
+            "token_type_ids": lambda _row: zeros,
         }
         names = [spec.name for spec in self.info.inputs] or ["input_ids", "attention_mask"]
-        unknown = [name for name in names if name not in rows]
+        unknown = [name for name in names if name not in fill]
         if unknown:
-            raise Unsupported(f"graph '{self.name}' wants {unknown}; a prompt becomes {list(rows)}")
+            raise Unsupported(f"graph '{self.name}' wants {unknown}; a prompt becomes {list(fill)}")
         return tuple(
-            NamedTensor(name, Tensor((1, count), TensorType.I64, memoryview(rows[name]()).cast("B"))) for name in names
+            NamedTensor(
+                name, Tensor((len(rows), longest), TensorType.I64, b"".join(fill[name](row).tobytes() for row in rows))
+            )
+            for name in names
         )
 
     def generate(self, tensors: Sequence[NamedTensor], decoding: Decoding, listener: Listener) -> Request:
@@ -111,6 +129,20 @@ class Graph:
             NNError: As ``admit`` says, or the worker is gone.
         """
         return self._engine.generate(self.admit(tensors), decoding, listener)
+
+    def score(self, rows: Sequence[Sequence[int]], first: int, timeout_s: float | None = None) -> Tensor:
+        """
+        Natural logarithms of the probabilities of tokens, from position ``first`` on: FP32 ``[rows, tokens - first]``.
+
+        Args:
+            rows: Token ids; all begin with the same ``first`` ones, at least one.
+            first: Position of the first token of each row that is scored.
+            timeout_s: How long to wait; none is for ever.
+
+        Raises:
+            NNError: As ``compute``; ``TextInfo.scores`` says whether it can.
+        """
+        return self._engine.score(self.admit(self.token_tensors(rows)), first, timeout_s, self._allowance)
 
     # ------------------------------------------------------------ the lock
 
@@ -184,13 +216,11 @@ class Graph:
             raise TooLarge(f"{where} has {tensor.elements} elements; at most {MAX_ELEMENTS} go in")
         if tensor.data_bytes > self._limits.tensor_bytes:
             raise TooLarge(f"{where} has {tensor.data_bytes} bytes; at most {self._limits.tensor_bytes} go in")
-        if self.info.text is not None and named.name == "input_ids" and tensor.data_bytes:
-            self._check_token_ids(tensor, where)
+        text = self.info.text or self.info.encodes
+        if text is not None and named.name == "input_ids" and tensor.data_bytes and tensor.ty is TensorType.I64:
+            self._check_token_ids(tensor, text, where)
 
-    def _check_token_ids(self, tensor: Tensor, where: str) -> None:
-        text = self.info.text
-        if text is None or tensor.ty is not TensorType.I64:
-            return
+    def _check_token_ids(self, tensor: Tensor, text: TextInfo, where: str) -> None:
         token_ids = memoryview(tensor.data).cast("B").cast("q")
         low, high = min(token_ids), max(token_ids)
         if low < 0 or high >= text.vocab_size:

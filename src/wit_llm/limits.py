@@ -14,6 +14,8 @@ class Limits:
         handles: Live resource handles of all kinds; 100,000 in one instance would end the whole process.
         sessions: Live sessions, each of which produces one reply at a time.
         prompt_bytes: UTF-8 bytes of one turn with its history, looked at before anything is tokenised.
+        texts: Inputs of one ``embed``, or continuations of one ``score``.
+        text_tokens: Tokens of all of them.
         tensor_bytes: Bytes of one tensor.
         held_bytes: Bytes of all tensors that the guest holds in the host.
         tensors: Inputs, or outputs, of one compute.
@@ -33,6 +35,8 @@ class Limits:
     handles: int = 1_000
     sessions: int = 16
     prompt_bytes: int = 4 << 20
+    texts: int = 2_048
+    text_tokens: int = 1 << 20
     tensor_bytes: int = 1 << 30
     held_bytes: int = 2 << 30
     tensors: int = 64

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wit_llm.backends.base import Signature, Target
+from wit_llm.backends.config import MODULES
 from wit_llm.backends.table import BACKENDS, detect
 from wit_llm.bell import Bell
 from wit_llm.errors import BackendFailure, NotFound, OperatorError
@@ -22,9 +23,13 @@ from wit_llm.events import GraphFailed, Sink
 from wit_llm.graph import ExecutionContext, Graph
 from wit_llm.limits import Limits
 from wit_llm.tensor import TensorSpec
-from wit_llm.text.model import Model
+from wit_llm.text.model import Model, ModelInfo
 from wit_llm.text.tensors import TextContext
 from wit_llm.worker.client import Engine, GraphSource
+
+if TYPE_CHECKING:
+    from wit_llm.text.embedder import Embedder
+    from wit_llm.tokenizer import Tokenizer
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _KEYS = ("path", "backend", "target", "settings", "inputs", "outputs")
@@ -189,6 +194,42 @@ class Loaded:
         """
         return Model.open(self.graph, self.grant.path, self.grant.name, self.digest)
 
+    @cached_property
+    def embedder(self) -> Embedder:
+        """
+        The graph with its tokenizer and what its folder says of pooling, read at first use.
+
+        Raises:
+            Unsupported: It does not make vectors of texts.
+        """
+        from wit_llm.text.embedder import Embedder  # which imports numpy
+
+        return Embedder.open(self.graph, self.grant.path, self.grant.name, self.digest)
+
+    @property
+    def _reader(self) -> Model | Embedder:
+        """What reads texts, whatever it makes of them."""
+        return self.model if self.graph.info.encodes is None else self.embedder
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """
+        The graph's own.
+
+        Raises:
+            NotPromptable: It takes tensors only.
+        """
+        return self._reader.tokenizer
+
+    def describe(self) -> ModelInfo:
+        """
+        What a guest can know of it.
+
+        Raises:
+            NotPromptable: It takes tensors only.
+        """
+        return self._reader.describe()
+
     def context(self, bell: Bell, limits: Limits) -> ExecutionContext:
         """A place to compute, for the guest whose bell and limits these are."""
         if self.graph.info.text is None:
@@ -261,7 +302,7 @@ class Registry:
                 digest=folder_digest(grant.path),
                 bytes=sum(file.stat().st_size for file in _files(grant.path)),
                 state=State.LOADED if grant.name in self._loaded else State.STORED,
-                promptable=(grant.path / "tokenizer.json").is_file(),
+                promptable=_is_promptable(grant.path),
             )
             for grant in self._grants.values()
         ]
@@ -272,8 +313,14 @@ class Registry:
             engine.close()
 
 
+def _is_promptable(folder: Path) -> bool:
+    return (folder / "tokenizer.json").is_file() and not (folder / MODULES).is_file()
+
+
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file())
+    """All files of a graph; one that makes vectors of texts has folders for its modules, such as ``1_Pooling``."""
+    inner = folder.glob("[0-9]*_*/*") if (folder / MODULES).is_file() else ()
+    return sorted(path for path in (*folder.iterdir(), *inner) if path.is_file())
 
 
 def folder_digest(folder: Path) -> str:
@@ -284,8 +331,8 @@ def folder_digest(folder: Path) -> str:
     """
     whole = hashlib.sha256()
     for path in _files(folder):
-        stat = path.stat()
-        whole.update(f"{path.name}\0{stat.st_size}\0{_file_digest(path, stat.st_size, stat.st_mtime_ns)}\n".encode())
+        stat, name = path.stat(), path.relative_to(folder)
+        whole.update(f"{name}\0{stat.st_size}\0{_file_digest(path, stat.st_size, stat.st_mtime_ns)}\n".encode())
     return f"sha256:{whole.hexdigest()}"
 
 

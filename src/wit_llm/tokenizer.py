@@ -15,7 +15,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from wit_llm.decoder import BYTE_OF_CHARACTER, ByteDecoder, Decoder, WindowDecoder
-from wit_llm.errors import InvalidArgument, InvalidEncoding
+from wit_llm.errors import InvalidArgument, InvalidEncoding, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,6 +121,21 @@ class Tokenizer:
             _check(text)
         engine = self._engine if special else self._plain_engine
         return [encoding.ids for encoding in engine.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def encode_framed(self, texts: Sequence[str]) -> list[list[int]]:
+        """
+        Token ids of each of several texts between what this tokenizer puts around one; no text is a control token.
+
+        Raises:
+            InvalidArgument: A text has half a surrogate pair.
+            Unsupported: The tokenizer numbers the parts of a text otherwise than 0.
+        """
+        for text in texts:
+            _check(text)
+        encodings = self._plain_engine.encode_batch_fast(texts, add_special_tokens=True)
+        if any(any(encoding.type_ids) for encoding in encodings):
+            raise Unsupported("the model's tokenizer has token types other than 0 in a single text")
+        return [encoding.ids for encoding in encodings]
 
     def encode_inside(self, texts: Sequence[str], *, special: bool) -> list[list[int]]:
         """

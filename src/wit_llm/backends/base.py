@@ -30,15 +30,17 @@ class Target(Enum):
 @dataclass(frozen=True, slots=True)
 class TextInfo:
     """
-    What the door and the sessions have to know of a graph that generates tokens.
+    What the door and the sessions have to know of a graph that reads tokens.
 
     Args:
         vocab_size: Token ids are 0 to ``vocab_size - 1``.
         context_window: Tokens the model can hold, prompt and reply together.
+        scores: The backend is a ``Scorer``.
     """
 
     vocab_size: int
     context_window: int
+    scores: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +51,16 @@ class GraphInfo:
     Args:
         inputs: Each tensor that a compute must bring, and no other.
         outputs: Each tensor that a compute gives, in this order.
-        text: None where the graph takes tensors only.
+        text: Of a graph that generates tokens.
         any_tensors: Any names, types and dimensions go, in any number, and ``inputs`` says nothing.
+        encodes: Of a graph that reads a text's tokens and gives a vector for each.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     text: TextInfo | None = None
     any_tensors: bool = False
+    encodes: TextInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,24 @@ class Preparing(Protocol):
 
         Raises:
             BackendFailure: The library failed.
+        """
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """The power to tell how likely given tokens are, so that their logits need not leave the worker."""
+
+    def score(self, admitted: Admitted, first: int) -> Sequence[NamedTensor]:
+        """
+        Natural logarithms of probabilities: one tensor, FP32 ``[rows, tokens - first]``.
+
+        They are those of ``input_ids`` from position ``first`` on, each after all tokens before it in its row, and 0
+        where ``attention_mask`` is 0, which is at the ends of rows. All rows begin with the same ``first`` tokens, of
+        which there is one or more.
+
+        Raises:
+            BackendFailure: The library failed on valid input.
+            TooLarge: There is no memory for it.
         """
 
 

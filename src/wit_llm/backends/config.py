@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -30,6 +30,7 @@ class ModelConfig(msgspec.Struct, frozen=True):
     num_key_value_heads: int | None = None
     hidden_size: int | None = None
     head_dim: int | None = None
+    is_encoder_decoder: bool = False
     auto_map: dict[str, object] | None = None
     text_config: ModelConfig | None = None
 
@@ -71,10 +72,60 @@ def read_config(folder: Path) -> ModelConfig | None:
     Raises:
         OperatorError: It is not JSON, or a field is of another type.
     """
-    path = folder / "config.json"
+    return _read(folder / "config.json", ModelConfig)
+
+
+MODULES = "modules.json"
+# The first is today's name; the others are of folders that were written before there was one for all.
+SENTENCE_CONFIGS = tuple(
+    f"sentence_{model}_config.json"
+    for model in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+
+
+class _SentenceConfig(msgspec.Struct, frozen=True):
+    """What sentence-transformers says of its encoder."""
+
+    max_seq_length: int | None = None
+
+
+class _TokenizerConfig(msgspec.Struct, frozen=True):
+    """What transformers says of a tokenizer; a number beyond all bounds where it has none."""
+
+    model_max_length: float | None = None
+
+
+def read_encoder(folder: Path) -> TextInfo | None:
+    """
+    Vocabulary and window of a sentence-transformers folder; none where ``modules.json`` is missing.
+
+    The window is that of sentence-transformers: ``max_seq_length``, or else the tokenizer's ``model_max_length``; and
+    never more than the model has positions.
+
+    Raises:
+        OperatorError: A file is not JSON, a field is of another type, or none says vocabulary or window.
+    """
+    if not (folder / MODULES).is_file():
+        return None
+    config = (read_config(folder) or ModelConfig()).language
+    sentence = next(filter(None, (_read(folder / name, _SentenceConfig) for name in SENTENCE_CONFIGS)), None)
+    tokenizer = _read(folder / "tokenizer_config.json", _TokenizerConfig)
+    chosen = (sentence and sentence.max_seq_length) or (tokenizer and tokenizer.model_max_length)
+    windows = [int(size) for size in (chosen, config.max_position_embeddings or config.n_positions) if size]
+    if not config.vocab_size or not windows or min(windows) < 1:
+        missing = "max_position_embeddings" if config.vocab_size else "vocab_size"
+        raise OperatorError(f"config.json does not say {missing!r}, without which no text can be checked")
+    return TextInfo(config.vocab_size, min(windows))
+
+
+_Fields = TypeVar("_Fields", bound=msgspec.Struct)
+
+
+def _read(path: Path, fields: type[_Fields]) -> _Fields | None:
+    """Some fields of a file of JSON, where there is one."""
     if not path.is_file():
         return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=ModelConfig)
+        return msgspec.json.decode(path.read_bytes(), type=fields)
     except msgspec.DecodeError as error:
         raise OperatorError(f"{path}: {error}") from error

@@ -11,7 +11,8 @@ import openvino as ov
 import openvino_genai as genai
 
 from wit_llm.backends.base import End, GraphInfo, Lost, Progress, Target
-from wit_llm.backends.config import ModelConfig, read_config
+from wit_llm.backends.config import ModelConfig, read_config, read_encoder
+from wit_llm.backends.openvino_scores import score
 from wit_llm.backends.openvino_tensors import BEAMS, OpenVINO, Raw, failures, reason
 from wit_llm.backends.settings import parse
 from wit_llm.errors import BackendFailure, OperatorError, TooLarge, Unsupported
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from wit_llm.backends.base import Signature
     from wit_llm.options import Decoding
-    from wit_llm.tensor import Admitted
+    from wit_llm.tensor import Admitted, NamedTensor
 
 _DEVICES = {Target.CPU: "CPU", Target.GPU: "GPU", Target.TPU: "NPU"}
 _LANGUAGE_MODEL = "openvino_model.xml"
@@ -44,8 +45,8 @@ class Settings(msgspec.Struct, frozen=True):
         max_num_batched_tokens: Tokens of one step, and so how long a cancel may take.
         max_num_seqs: Requests at once; more than these wait.
         num_threads: Of the CPU; none is the library's choice.
-        precision: Of the arithmetic; none is what the model says, for a graph that takes tensors only, and for text
-            the device's own: bf16 where the CPU has it.
+        precision: Of the arithmetic; none is what the model says, for tensors and for scores, and for replies the
+            device's own: bf16 where the CPU has it.
         kv_cache_precision: Of the KV cache; none is the library's choice, u8 on the CPU.
     """
 
@@ -86,15 +87,16 @@ def load(folder: Path, target: Target, settings: Mapping[str, str], signature: S
         raise OperatorError(f"{path} cannot be read by OpenVINO: {reason(error)}") from error
     config = read_config(folder) if path.name == _LANGUAGE_MODEL else None
     names = {name for port in model.inputs for name in port.get_names()}
-    if config is not None and names >= {BEAMS, "input_ids"}:
-        raw = Raw(core, model, device, chosen.properties())
-        return LanguageModel(replace(raw.info, text=config.text_info()), raw, _Recipe(folder, device, chosen, config))
     raw = Raw(core, model, device, {**_EXACT, **chosen.properties()})
+    if config is not None and names >= {BEAMS, "input_ids"}:
+        text = replace(config.text_info(), scores=True)
+        return LanguageModel(replace(raw.info, text=text), raw, _Recipe(folder, device, chosen, config))
     try:
         raw.prepare()
     except BackendFailure as error:
         raise OperatorError(f"{path}: {error}") from error
-    return OpenVINO(raw.info, raw)
+    encodes = read_encoder(folder) if "input_ids" in names else None
+    return OpenVINO(replace(raw.info, encodes=encodes), raw)
 
 
 def _device(core: ov.Core, target: Target) -> str:
@@ -200,6 +202,10 @@ class LanguageModel(OpenVINO):
     def slots(self) -> int:
         """Requests that may be live now: one more than are, unless the newest still has to get its first token."""
         return min(len(self._live) + (self._entering is None), self._recipe.settings.max_num_seqs)
+
+    def score(self, admitted: Admitted, first: int) -> Sequence[NamedTensor]:
+        """How likely tokens are, as ``Scorer`` says, by the model of raw compute."""
+        return [score(self._raw, admitted, first, self._recipe.config.text_info().vocab_size)]
 
     def add(self, request: int, admitted: Admitted, decoding: Decoding) -> None:
         """Take up a request, as ``Generator`` says; its number must never have been used."""

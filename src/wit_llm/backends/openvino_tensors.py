@@ -57,7 +57,10 @@ def _spec(port: ov.Output) -> TensorSpec:
     Raises:
         Unsupported: Its type does not come through unharmed.
     """
-    name = str(port.get_any_name())
+    # A converted PyTorch model has numbers beside the names of its outputs.
+    name = min(port.get_names(), key=lambda name: (name.isdigit(), name), default="")
+    if not name:
+        raise Unsupported("a tensor of the model has no name; backend 'openvino' takes models that name all of theirs")
     element = port.get_element_type().get_type_name()
     if element not in _TYPES:
         raise Unsupported(
@@ -114,23 +117,43 @@ class Raw:
 
     def compute(self, admitted: Admitted) -> Sequence[NamedTensor]:
         """One inference that knows nothing of the one before."""
+        self.prepare()
+        lent = {named.name: self._lent(named) for named in admitted.tensors}
+        with self.request("computing") as request:
+            self.infer(request, lent)
+            return [NamedTensor(name, _seen(request.get_tensor(port))) for name, port in self._outputs]
+
+    @contextlib.contextmanager
+    def request(self, action: str) -> Iterator[ov.InferRequest]:
+        """
+        What infers, knowing nothing of what was inferred before the block; ``action`` is what fails where it fails.
+
+        Raises:
+            BackendFailure: The library failed.
+            TooLarge: There is no memory for it.
+        """
         request = self.prepare()
-        lent = [(self._inputs[named.name], self._lent(named)) for named in admitted.tensors]
         # What has failed is compiled anew: openvino 2026.4 keeps the dimensions of a failed inference, and may compute
         # the next one with them, past the end of its inputs. tests/contract/test_memory.py has what happens else.
         self._request = None
-        with failures("computing"):
-            for port, tensor in lent:
-                request.set_tensor(port, tensor)
-            if self._beams is not None:
-                rows = admitted.tensors[0].tensor.dimensions[0]
-                request.set_tensor(self._beams, ov.Tensor(np.arange(rows, dtype=np.int32)))
+        with failures(action):
             if self._remembers:
                 request.reset_state()
-            request.infer()
-            outputs = [NamedTensor(name, _seen(request.get_tensor(port))) for name, port in self._outputs]
+            yield request
         self._request = request
-        return outputs
+
+    def infer(self, request: ov.InferRequest, inputs: Mapping[str, ov.Tensor]) -> None:
+        """One inference, which goes on where the one before it in the same block has ended."""
+        for name, tensor in inputs.items():
+            request.set_tensor(self._inputs[name], tensor)
+        if self._beams is not None:
+            rows = next(iter(inputs.values())).get_shape()[0]
+            request.set_tensor(self._beams, ov.Tensor(np.arange(rows, dtype=np.int32)))
+        request.infer()
+
+    def output(self, name: str) -> ov.Output:
+        """Where the output of that name comes out."""
+        return next(port for own, port in self._outputs if own == name)
 
     def _lent(self, named: NamedTensor) -> ov.Tensor:
         """The guest's bytes, read in place; the caller keeps them until the inference is over."""

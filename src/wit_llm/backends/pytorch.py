@@ -1,4 +1,4 @@
-"""PyTorch: tensors through programs (``.pt2``, ``.pt``), tensors and text through a transformers causal LM."""
+"""PyTorch: tensors through programs (``.pt2``, ``.pt``), tensors, text and vectors through transformers models."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 import torch
 
 from wit_llm.backends.base import Target
+from wit_llm.backends.config import read_encoder
 from wit_llm.backends.pytorch_programs import exported, scripted
 from wit_llm.backends.settings import parse
 from wit_llm.errors import OperatorError, Unsupported
@@ -26,7 +27,7 @@ class Settings(msgspec.Struct, frozen=True):
     What the operator may choose.
 
     Args:
-        dtype: Of a language model's arithmetic; a program has its own.
+        dtype: Of a transformers model's arithmetic; a program has its own.
         max_num_seqs: Requests at once; more than these wait.
         num_threads: Of the CPU; none is the library's choice.
     """
@@ -50,9 +51,14 @@ def load(folder: Path, target: Target, settings: Mapping[str, str], signature: S
         torch.set_num_threads(chosen.num_threads)
     if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
         # transformers takes longer to import than torch, and programs do without it.
+        signature.refuse("a transformers model")
+        encodes = read_encoder(folder)
+        if encodes is not None:
+            from wit_llm.backends.pytorch_encoder import encoder
+
+            return encoder(folder, encodes, device, _DTYPES[chosen.dtype])
         from wit_llm.backends.pytorch_text import language_model
 
-        signature.refuse("a transformers model")
         return language_model(folder, device, _DTYPES[chosen.dtype], chosen.max_num_seqs)
     programs = sorted((*folder.glob("*.pt2"), *folder.glob("*.pt")))
     if len(programs) != 1:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 import transformers
 
 from wit_llm.backends.base import End, GraphInfo, Lost, Progress, TextInfo
-from wit_llm.backends.config import read_config
+from wit_llm.backends.pytorch_folder import model_config, read_model
+from wit_llm.backends.pytorch_scores import score
 from wit_llm.backends.pytorch_values import failures, lifted, lowered
-from wit_llm.errors import NNError, OperatorError
+from wit_llm.errors import NNError
 from wit_llm.tensor import NamedTensor, TensorSpec, TensorType
 
 if TYPE_CHECKING:
@@ -36,31 +37,10 @@ def language_model(folder: Path, device: torch.device, dtype: torch.dtype, slots
     Raises:
         OperatorError: It cannot be read, or not whole.
     """
-    config = read_config(folder)
-    if config is None or config.auto_map:
-        raise OperatorError(f"{folder} wants to run Python code of its own (auto_map in config.json); it never will")
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        loaded = transformers.AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except Exception as error:
-        raise OperatorError(f"{folder} cannot be read by transformers: {error}") from error
-    model, report = cast("tuple[transformers.PreTrainedModel, dict[str, list[object]]]", loaded)
-    # transformers fills what it does not find with random numbers.
-    wrong = sorted(str(key) for key in (*report["missing_keys"], *report["mismatched_keys"]))
-    if wrong:
-        raise OperatorError(
-            f"the weights in {folder} lack {wrong[0]} and {len(wrong) - 1} more; the folder is not whole"
-        )
-    model.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides self
-    model.eval()  # type: ignore[no-untyped-call]
-    return CausalLM(model, config.text_info(), device, slots)
+    config = model_config(folder)
+    model = read_model(transformers.AutoModelForCausalLM, folder, device, dtype)
+    text = replace(config.text_info(), scores=True)
+    return CausalLM(model, text, device, slots)
 
 
 @dataclass(slots=True)
@@ -86,6 +66,7 @@ class CausalLM:
             text,
         )
         self.slots = slots
+        self._vocab_size = text.vocab_size
         self._model = model
         self._device = device
         # Without it the logits of a whole prompt are made, to look at the last of them.
@@ -117,6 +98,10 @@ class CausalLM:
         )
         logits: torch.Tensor = output.logits
         return logits.float()
+
+    def score(self, admitted: Admitted, first: int) -> Sequence[NamedTensor]:
+        """How likely tokens are, as ``Scorer`` says."""
+        return [score(self._model, self._device, admitted, first, self._vocab_size)]
 
     def add(self, request: int, admitted: Admitted, decoding: Decoding) -> None:
         """Take up a request, as ``Generator`` says."""

@@ -135,6 +135,23 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Vectors:
+    """``wit-llm:nn/embed.vectors``: row-major FP32 ``[inputs, dimensions]``."""
+
+    dimensions: int
+    values: memoryview
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """``wit-llm:nn/embed.scored``: natural logarithm, summed over ``tokens`` tokens."""
+
+    logprob: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
     """Microseconds from the entry into ``start``; ``first_token_us`` is none where no token came."""
 

@@ -91,6 +91,8 @@ class Model:
             NotPromptable: The graph takes tensors only, or there is no tokenizer.
             InvalidEncoding: A file is not what it should be.
         """
+        if graph.info.encodes is not None:
+            raise NotPromptable(f"graph '{name}' makes vectors of texts (wit-llm:nn/embed) and no replies")
         if graph.info.text is None:
             raise NotPromptable(f"graph '{name}' takes tensors only")
         if not (folder / "tokenizer.json").is_file():
@@ -125,7 +127,8 @@ class Model:
     def describe(self) -> ModelInfo:
         """What a guest can know of it."""
         chat = (Capability.CHAT,) if self.template is not None else ()
-        can = (*chat, Capability.RAW, Capability.SEED)
+        scoring = (Capability.SCORING,) if self.graph.info.text and self.graph.info.text.scores else ()
+        can = (*chat, Capability.RAW, Capability.SEED, *scoring)
         return ModelInfo(self.name, self.digest, self.window, can, None, self.defaults)
 
     @cached_property

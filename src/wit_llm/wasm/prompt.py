@@ -31,7 +31,7 @@ def open_session(guest: Guest, graph: Loaded, setup: Setup) -> Session:
 
 @PROMPT.func("describe")
 def _describe(guest: Guest, graph: Loaded) -> ModelInfo:
-    return graph.model.describe()
+    return graph.describe()
 
 
 @PROMPT.func("default-options")

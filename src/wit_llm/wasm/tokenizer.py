@@ -17,12 +17,12 @@ TOKENIZER = Interface("wit-llm:nn/tokenizer@0.1.0")
 def _encode(guest: Guest, graph: Loaded, text: str, special: bool) -> tuple[int, ...]:  # noqa: FBT001 -- the WIT's
     if len(text.encode()) > guest.limits.prompt_bytes:
         raise QuotaExceeded(QuotaKind.PROMPT_BYTES, guest.limits.prompt_bytes)
-    return tuple(graph.model.tokenizer.encode(text, special=special))
+    return tuple(graph.tokenizer.encode(text, special=special))
 
 
 @TOKENIZER.func("decode")
 def _decode(guest: Guest, graph: Loaded, tokens: tuple[int, ...]) -> str:
-    return graph.model.tokenizer.decode(tokens)
+    return graph.tokenizer.decode(tokens)
 
 
 @TOKENIZER.func("render")

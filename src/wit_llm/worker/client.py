@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wit_llm.bell import Source
     from wit_llm.events import Sink
     from wit_llm.options import Decoding
-    from wit_llm.tensor import Admitted, NamedTensor
+    from wit_llm.tensor import Admitted, NamedTensor, Tensor
     from wit_llm.worker.allowance import Allowance
     from wit_llm.worker.messages import ToWorker
     from wit_llm.worker.process import Confinement
@@ -110,9 +110,26 @@ class Engine:
             DeadlinePassed: The answer was not there in time; it will be dropped.
             BackendFailure: The worker died.
         """
+        return self._compute(admitted, timeout_s, allowance, None)
+
+    def score(
+        self, admitted: Admitted, first: int, timeout_s: float | None = None, allowance: Allowance | None = None
+    ) -> Tensor:
+        """
+        How likely tokens are, as ``Scorer`` says.
+
+        Raises:
+            NNError: As ``compute``.
+        """
+        (logprobs,) = self._compute(admitted, timeout_s, allowance, first)
+        return logprobs.tensor
+
+    def _compute(
+        self, admitted: Admitted, timeout_s: float | None, allowance: Allowance | None, scored_from: int | None
+    ) -> tuple[NamedTensor, ...]:
         answer = Answer()
         held = allowance if self.pid is not None else None
-        line, call = self._ask(answer, lambda call: Compute(call, Cargo(admitted.tensors), held))
+        line, call = self._ask(answer, lambda call: Compute(call, Cargo(admitted.tensors), held, scored_from))
         try:
             computed = answer.wait(line.source, timeout_s)
         finally:

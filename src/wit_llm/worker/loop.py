@@ -12,7 +12,7 @@ import queue
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wit_llm.backends.base import Backend, End, Generator, Lost, Preparing, Progress
+from wit_llm.backends.base import Backend, End, Generator, Lost, Preparing, Progress, Scorer
 from wit_llm.backends.table import open_graph
 from wit_llm.errors import Unsupported
 from wit_llm.tensor import Admitted
@@ -94,11 +94,19 @@ def _outputs(backend: Backend, message: Compute) -> Sequence[NamedTensor]:
     if isinstance(backend, Preparing):
         backend.prepare()
     if allowance is None:
-        return backend.compute(admitted)
+        return _computed(backend, admitted, message.scored_from)
     with allowance.held():
-        outputs = backend.compute(admitted)
+        outputs = _computed(backend, admitted, message.scored_from)
     allowance.check(outputs)
     return outputs
+
+
+def _computed(backend: Backend, admitted: Admitted, scored_from: int | None) -> Sequence[NamedTensor]:
+    if scored_from is None:
+        return backend.compute(admitted)
+    if not isinstance(backend, Scorer):
+        raise Unsupported("this graph does not score")
+    return backend.score(admitted, scored_from)
 
 
 class EngineLoop:

@@ -46,11 +46,13 @@ class Compute(msgspec.Struct, array_like=True, tag=True, frozen=True):
         call: Its number.
         admitted: Its inputs.
         allowance: What it may take; none is all there is.
+        scored_from: Tokens from this position on are scored, in the place of the graph's outputs; none is not.
     """
 
     call: int
     admitted: Cargo
     allowance: Allowance | None = None
+    scored_from: int | None = None
 
 
 class Generate(msgspec.Struct, array_like=True, tag=True, frozen=True):

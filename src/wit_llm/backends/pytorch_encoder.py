@@ -1,0 +1,67 @@
+"""PyTorch: a transformers encoder, which gives a vector for each token of a text."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+import torch
+import transformers
+
+from wit_llm.backends.base import GraphInfo, TextInfo
+from wit_llm.backends.pytorch_folder import model_config, read_model
+from wit_llm.backends.pytorch_values import failures, lifted, lowered
+from wit_llm.tensor import NamedTensor, TensorSpec, TensorType
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from wit_llm.tensor import Admitted
+
+
+def encoder(folder: Path, encodes: TextInfo, device: torch.device, dtype: torch.dtype) -> Encoder:
+    """
+    Read a transformers model without the head that it may have.
+
+    Args:
+        folder: Where it lies.
+        encodes: Vocabulary and window.
+        device: What it computes on.
+        dtype: Of its arithmetic.
+
+    Raises:
+        OperatorError: It cannot be read, or not whole.
+    """
+    # Of an encoder-decoder, AutoModel would be both.
+    both = model_config(folder).is_encoder_decoder
+    auto_class = transformers.AutoModelForTextEncoding if both else transformers.AutoModel
+    return Encoder(read_model(auto_class, folder, device, dtype, unused="pooler."), encodes, device)
+
+
+class Encoder:
+    """A graph that computes the vectors of tokens."""
+
+    def __init__(self, model: transformers.PreTrainedModel, encodes: TextInfo, device: torch.device) -> None:
+        inputs = ["input_ids", "attention_mask"]
+        # Elsewhere than in models with two types of tokens and more, the argument changes nothing.
+        if "token_type_ids" in inspect.signature(model.forward).parameters and _token_types(model) > 1:
+            inputs.append("token_type_ids")
+        self.info = GraphInfo(
+            tuple(TensorSpec(name, TensorType.I64, (None, None)) for name in inputs),
+            (TensorSpec("last_hidden_state", TensorType.FP32, (None, None, model.config.hidden_size)),),
+            encodes=encodes,
+        )
+        self._model = model
+        self._device = device
+
+    def compute(self, admitted: Admitted) -> Sequence[NamedTensor]:
+        """One forward pass, as ``Backend`` says."""
+        with torch.inference_mode(), failures("computing"):
+            inputs = {named.name: lifted(named.tensor, self._device) for named in admitted.tensors}
+            vectors: torch.Tensor = self._model(**inputs).last_hidden_state  # [rows, tokens, hidden]
+            return [NamedTensor("last_hidden_state", lowered(vectors.float()))]
+
+
+def _token_types(model: transformers.PreTrainedModel) -> int:
+    return getattr(model.config, "type_vocab_size", None) or 0

@@ -1,0 +1,76 @@
+"""PyTorch: a transformers model as it lies on disk: safetensors only, whole, and no code of the folder's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import transformers
+
+from wit_llm.backends.config import read_config
+from wit_llm.errors import OperatorError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from wit_llm.backends.config import ModelConfig
+
+
+def model_config(folder: Path) -> ModelConfig:
+    """
+    What its ``config.json`` says.
+
+    Raises:
+        OperatorError: It cannot be read, or wants to run code.
+    """
+    config = read_config(folder)
+    if config is None or config.auto_map:
+        raise OperatorError(f"{folder} wants to run Python code of its own (auto_map in config.json); it never will")
+    return config
+
+
+def read_model(
+    auto_class: Any,  # noqa: ANN401 -- transformers has no type for its Auto classes
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    unused: str | None = None,
+) -> transformers.PreTrainedModel:
+    """
+    Read a model, and make it ready to compute.
+
+    Args:
+        auto_class: Of transformers: which kind of model.
+        folder: Where it lies.
+        device: What it computes on.
+        dtype: Of its arithmetic.
+        unused: How names of weights begin that may be missing, because nothing that is computed needs them.
+
+    Raises:
+        OperatorError: It cannot be read, or not whole.
+    """
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        loaded = auto_class.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except Exception as error:
+        raise OperatorError(f"{folder} cannot be read by transformers: {error}") from error
+    model, report = cast("tuple[transformers.PreTrainedModel, dict[str, list[object]]]", loaded)
+    # transformers fills what it does not find with random numbers.
+    found_wrong = sorted(str(key) for key in (*report["missing_keys"], *report["mismatched_keys"]))
+    wrong = [key for key in found_wrong if unused is None or not key.startswith(unused)]
+    if wrong:
+        raise OperatorError(
+            f"the weights in {folder} lack {wrong[0]} and {len(wrong) - 1} more; the folder is not whole"
+        )
+    model.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides self
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
