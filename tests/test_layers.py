@@ -12,8 +12,8 @@ from tests.architecture import PACKAGE, SCRIPT, Module, module_lines, modules_of
 FENCES = {
     "wasmtime": ("wasm/",),
     "torch": ("backends/pytorch",),
-    "transformers": ("backends/pytorch_text.py",),
-    "safetensors": ("backends/pytorch_text.py",),
+    "transformers": ("backends/pytorch_",),
+    "safetensors": ("backends/pytorch_",),
     "openvino": ("backends/openvino",),
     "openvino_genai": ("backends/openvino.py",),
     "tokenizers": ("tokenizer.py",),
@@ -21,7 +21,7 @@ FENCES = {
     "click": ("cli/",),
     "rich": ("cli/",),
 }
-SHARED_BY_BACKENDS = {f"backends/{name}.py" for name in ("__init__", "base", "config", "settings", "table")}
+SHARED_BY_BACKENDS = {f"backends/{name}.py" for name in ("__init__", "base", "config", "scoring", "settings", "table")}
 
 # the lock, and the worker at the other end of the line, which trusts its host
 DOORS = ["graph.py", "worker/loop.py"]
