@@ -111,7 +111,7 @@ def write_files(
         inner.mkdir()
         (inner / "config.json").write_text(json.dumps(config))
         if kind == "Dense":
-            weights = {"linear.weight": [[1, 0], [0, 1], [1, 1]], "linear.bias": [0, 0, 1]}
+            weights: dict[str, list[Any]] = {"linear.weight": [[1, 0], [0, 1], [1, 1]], "linear.bias": [0, 0, 1]}
             (inner / "model.safetensors").write_bytes(safetensors(weights))
         lines.append(
             {"idx": place, "name": str(place), "path": inner.name, "type": f"sentence_transformers.models.{kind}"}

@@ -42,6 +42,7 @@ def test_list_as_json(command: Command, tmp_path: Path) -> None:
         "backend": "echo",
         "target": "cpu",
         "promptable": False,
+        "embeds": False,
         "context_window": None,
         "bytes": 0,
         "digest": rows[-1]["digest"],

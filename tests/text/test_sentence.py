@@ -267,7 +267,11 @@ def test_what_newer_releases_write_out_is_known(tmp_path: Path) -> None:
             "similarity_fn_name": "cosine",
         },
     }
-    modules = [("Pooling", MEAN), ("Dense", {**DENSE, **named}), ("Normalize", named)]
+    modules: list[tuple[str, dict[str, Any]]] = [
+        ("Pooling", MEAN),
+        ("Dense", {**DENSE, **named}),
+        ("Normalize", named),
+    ]
     sentence = read_sentence(write_files(tmp_path, modules, files))
     assert (sentence.prompt, sentence.lower_case, sentence.dimensions) == ("query: ", True, 3)
 
@@ -287,7 +291,8 @@ def test_weights_of_every_float_are_read(tmp_path: Path, dtype: str, raw: str, e
     head = json.dumps({"a": {"dtype": dtype, "shape": [2, 1], "data_offsets": [0, len(data)]}}).encode()
     (tmp_path / "w.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + data)
     weights = read_weights(tmp_path / "w.safetensors")["a"]
-    assert (weights.dtype, weights.tolist()) == (np.float32, [[value] for value in expected])
+    assert weights.dtype == np.float32
+    assert weights.tolist() == [[value] for value in expected]
 
 
 @pytest.mark.parametrize(

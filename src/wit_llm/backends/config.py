@@ -30,6 +30,7 @@ class ModelConfig(msgspec.Struct, frozen=True):
     num_key_value_heads: int | None = None
     hidden_size: int | None = None
     head_dim: int | None = None
+    model_type: str = ""
     is_encoder_decoder: bool = False
     auto_map: dict[str, object] | None = None
     text_config: ModelConfig | None = None

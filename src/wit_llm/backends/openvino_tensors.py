@@ -30,7 +30,7 @@ _TYPES = {element.get_type_name(): ty for ty, element in _ELEMENTS.items()}
 # Which sequence of a beam search a row of the state belongs to: ours to say, as each compute begins anew.
 BEAMS = "beam_idx"
 _I32 = np.iinfo(np.int32)
-_NO_MEMORY = "Failed to allocate"
+_NO_MEMORY = ("Failed to allocate", "can't alloc")
 
 
 def reason(error: Exception, without: str = "Exception from") -> str:
@@ -45,7 +45,7 @@ def failures(action: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError, TypeError, MemoryError) as error:
-        if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
             raise TooLarge(f"{action} wants more memory than it may have") from error
         raise BackendFailure(f"{action} failed in OpenVINO: {reason(error, without='/')}") from error
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 import transformers
+from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
 
 from wit_llm.backends.base import GraphInfo, TextInfo
 from wit_llm.backends.pytorch_folder import model_config, read_model
 from wit_llm.backends.pytorch_values import failures, lifted, lowered
+from wit_llm.errors import OperatorError
 from wit_llm.tensor import NamedTensor, TensorSpec, TensorType
 
 if TYPE_CHECKING:
@@ -33,9 +35,14 @@ def encoder(folder: Path, encodes: TextInfo, device: torch.device, dtype: torch.
     Raises:
         OperatorError: It cannot be read, or not whole.
     """
-    # Of an encoder-decoder, AutoModel would be both.
-    both = model_config(folder).is_encoder_decoder
-    auto_class = transformers.AutoModelForTextEncoding if both else transformers.AutoModel
+    config = model_config(folder)
+    auto_class: type = transformers.AutoModel
+    if config.model_type in MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES:
+        auto_class = transformers.AutoModelForTextEncoding  # T5 without its decoder
+    elif config.is_encoder_decoder:
+        raise OperatorError(
+            f"{folder} is an encoder-decoder, {config.model_type!r}, which cannot be read without its decoder"
+        )
     return Encoder(read_model(auto_class, folder, device, dtype, unused="pooler."), encodes, device)
 
 

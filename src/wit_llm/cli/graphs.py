@@ -61,7 +61,7 @@ def _rows(registry: Registry) -> list[dict[str, Any]]:
 
 def _row(grant: Grant, entry: Entry) -> dict[str, Any]:
     """What is known of a graph without loading it."""
-    from wit_llm.backends.config import read_config
+    from wit_llm.backends.config import MODULES, read_config
     from wit_llm.backends.table import detect
 
     config = read_config(grant.path)
@@ -71,6 +71,7 @@ def _row(grant: Grant, entry: Entry) -> dict[str, Any]:
         "backend": backend,
         "target": grant.target.value,
         "promptable": entry.promptable,
+        "embeds": (grant.path / MODULES).is_file(),
         "context_window": config and (config.max_position_embeddings or config.n_positions),
         "bytes": entry.bytes,
         "digest": entry.digest,
@@ -82,14 +83,26 @@ def _described(registry: Registry, loaded: Loaded) -> dict[str, Any]:
     """The same, and what only the loaded graph knows."""
     (grant,), (entry,) = registry.grants, registry.entries()
     info = loaded.graph.info
+    text = info.text or info.encodes
     return {
         **_row(grant, entry),
-        "context_window": info.text.context_window if info.text else None,
-        "vocab_size": info.text.vocab_size if info.text else None,
+        "can": _can(loaded),
+        "context_window": text.context_window if text else None,
+        "vocab_size": text.vocab_size if text else None,
         "any_tensors": info.any_tensors,
         "inputs": [_spec(spec) for spec in info.inputs],
         "outputs": [_spec(spec) for spec in info.outputs],
     }
+
+
+def _can(loaded: Loaded) -> list[str]:
+    """What it can do with text, as a guest is told of it."""
+    from wit_llm.errors import NNError
+
+    try:
+        return [capability.value for capability in loaded.describe().can]
+    except NNError:  # it takes tensors only
+        return []
 
 
 def _spec(spec: TensorSpec) -> dict[str, Any]:
@@ -106,7 +119,7 @@ def _print_list(rows: list[dict[str, Any]]) -> None:
                 row["name"],
                 row["backend"],
                 row["target"],
-                "yes" if row["promptable"] else "no",
+                "yes" if row["promptable"] else "vectors" if row["embeds"] else "no",
                 str(row["context_window"] or ""),
                 _size(row["bytes"]),
                 row["digest"].removeprefix("sha256:")[:12],
@@ -128,6 +141,7 @@ def _print_one(graph: dict[str, Any]) -> None:
             ("size", _size(graph["bytes"])),
             ("digest", graph["digest"]),
             ("window", f"{window} tokens" if window else "takes tensors only"),
+            *([("can", ", ".join(graph["can"]))] if graph["can"] else []),
             *((kind[:-1], line) for kind in ("inputs", "outputs") for line in _tensors(graph, kind)),
         ],
     )

@@ -55,10 +55,10 @@ def score(
     # At the beginning of a text some tokenizers put a space.
     encode = tokenizer.encode_inside if prefix else tokenizer.encode_all
     endings = encode(continuations, special=True)
-    check_tokens(len(opening) + sum(map(len, endings)), limits)
     longest = len(opening) + max(map(len, endings), default=0)
     if longest > model.window:
         raise Overflow(longest, model.window, model.window)
+    check_tokens(len(opening) + sum(map(len, endings)), limits)
     # What has no token says nothing, and is certain to.
     told = [position for position, ending in enumerate(endings) if ending]
     logprobs = [0.0] * len(endings)

@@ -1,0 +1,102 @@
+"""Vectors of texts on every backend, against those that sentence-transformers makes of the same folder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tests.architecture import ROOT
+from tests.contract.conftest import SETTINGS, on
+from wit_llm.backends.base import Target
+from wit_llm.errors import OperatorError
+from wit_llm.events import ignore
+from wit_llm.graph import Graph
+from wit_llm.limits import Limits
+from wit_llm.text.embedder import Embedder
+from wit_llm.worker.client import Engine, GraphSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+pytestmark = pytest.mark.slow  # PyTorch and sentence-transformers are
+
+KINDS = ["mean", "cls", "max", "sqrt", "weighted", "last", "joined", "dense", "prompt"]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that `tests.contract.encoders` writes."""
+    root = tmp_path_factory.mktemp("encoders")
+    subprocess.run([sys.executable, "-m", "tests.contract.encoders", str(root)], check=True, cwd=ROOT)
+    return root
+
+
+def _graph(folder: Path, library: str, target: Target) -> tuple[Engine, Graph]:
+    engine = Engine(GraphSource(folder.name, library, folder, target, SETTINGS[library]))
+    return engine, Graph(folder.name, engine, Limits(), ignore)
+
+
+@pytest.fixture(scope="module", params=["openvino", "pytorch"])
+def bert(request: pytest.FixtureRequest, folders: Path, target: Target) -> Iterator[Graph]:
+    """The encoder that all of the folders share."""
+    engine, graph = _graph(folders / "mean", request.param, on(target, request.param))
+    yield graph
+    engine.close()
+
+
+def _expected(folder: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """The texts, and the vectors of the library."""
+    content = json.loads((folder / "expected.json").read_text())
+    return content["texts"], np.array(content["vectors"], np.float32)
+
+
+def _embedded(graph: Graph, folder: Path, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    embedder = Embedder.open(graph, folder, folder.name, "sha256:")
+    vectors = embedder.embed(texts, Limits(), lambda: None)
+    return np.array(vectors.values, np.float32).reshape(len(texts), vectors.dimensions)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vectors_are_those_of_the_library(bert: Graph, folders: Path, kind: str) -> None:
+    """Every pooling, linear layers, prompts and normalising, with texts of all lengths in one call."""
+    texts, vectors = _expected(folders / kind)
+    np.testing.assert_allclose(_embedded(bert, folders / kind, texts), vectors, atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", ["mean", "max"])
+def test_neighbours_change_nothing(bert: Graph, folders: Path, kind: str) -> None:
+    """A text among others has the vector that it has alone, and so has its twin."""
+    texts, _ = _expected(folders / kind)
+    together = _embedded(bert, folders / kind, texts)
+    alone = np.concatenate([_embedded(bert, folders / kind, [text]) for text in texts])
+    np.testing.assert_allclose(together, alone, atol=2e-6)
+    np.testing.assert_allclose(together[0], together[-1], atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", ["roberta", "t5", "llama"])
+def test_other_encoders_are_read_as_they_are(folders: Path, target: Target, kind: str) -> None:
+    """Without token types, half of an encoder-decoder, a decoder whose last token counts: PyTorch takes them all."""
+    engine, graph = _graph(folders / kind, "pytorch", target)
+    assert [spec.name for spec in graph.info.inputs] == ["input_ids", "attention_mask"]
+    texts, vectors = _expected(folders / kind)
+    np.testing.assert_allclose(_embedded(graph, folders / kind, texts), vectors, atol=2e-6)
+    engine.close()
+
+
+def test_a_folder_that_is_not_whole_is_refused(folders: Path, tmp_path: Path) -> None:
+    """Weights that are missing are named; those that only a classifier needs may be."""
+    config = json.loads((folders / "plain" / "config.json").read_text())
+    for name in ("model.safetensors", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((folders / "plain" / name).read_bytes())
+    (tmp_path / "modules.json").write_text("[]")
+    (tmp_path / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
+    with pytest.raises(OperatorError, match=r"^the weights in .* lack encoder\.layer\.2\."):
+        Engine(GraphSource("x", "pytorch", tmp_path))
