@@ -6,12 +6,15 @@ import json
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from tests.conftest import Command, Driver
-from tests.sentences import CONFIG, DENSE, MEAN, PROMPTS, WINDOW, write_encoder, write_files
+from tests.sentences import CONFIG, DENSE, MEAN, PROMPTS, VOCABULARY, WINDOW, write_encoder, write_files
 from wit_llm import Limits
+from wit_llm.embedded.conformance import onnx_file
 from wit_llm.events import TensorsAdmitted
+from wit_llm.tensor import TensorSpec, TensorType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,6 +197,40 @@ def test_what_the_folder_says_is_done(
         f"say(list(embed.embed(graph.load_by_name('folder'), [{text!r}]).values))", graphs=[f"folder={tmp_path}"]
     )
     assert json.loads(outcome.stdout) == pytest.approx(expected, abs=1e-6)
+
+
+def _write_onnx(folder: Path) -> None:
+    """An encoder without token types, in which the vector of a token t is ``[t, -t]``, and zeros where it is masked."""
+    size = len(VOCABULARY)
+    table = np.stack([np.arange(size), -np.arange(size)], axis=1).astype(np.float32)
+    rows = (None, None)
+    content = onnx_file.model(
+        "encoder",
+        [
+            onnx_file.node("Gather", "table input_ids", "looked_up"),
+            onnx_file.node("Cast", "attention_mask", "mask", {"to": 1}),
+            onnx_file.node("Unsqueeze", "mask last", "column"),
+            onnx_file.node("Mul", "looked_up column", "token_embeddings"),
+        ],
+        [
+            onnx_file.constant("table", TensorType.FP32, table),
+            onnx_file.constant("last", TensorType.I64, np.array([2])),
+        ],
+        [TensorSpec(name, TensorType.I64, rows) for name in ("input_ids", "attention_mask")],
+        [TensorSpec("token_embeddings", TensorType.FP32, (*rows, 2))],
+    )
+    (folder / "model.onnx").write_bytes(content)
+    (folder / "config.json").write_text(json.dumps({"vocab_size": size, "max_position_embeddings": WINDOW}))
+
+
+def test_an_onnx_file_is_an_encoder_too(driver: Driver, tmp_path: Path) -> None:
+    """With the output under the name that sentence-transformers gives it."""
+    _write_onnx(tmp_path)
+    write_files(tmp_path)
+    outcome = driver.run(
+        "say(list(embed.embed(graph.load_by_name('onnx'), ['cat dog', '']).values))", graphs=[f"onnx={tmp_path}"]
+    )
+    assert json.loads(outcome.stdout) == [4, -4, 2.5, -2.5]
 
 
 def _tell_case(folder: Path) -> None:
