@@ -43,7 +43,9 @@ def encoder(folder: Path, encodes: TextInfo, device: torch.device, dtype: torch.
         raise OperatorError(
             f"{folder} is an encoder-decoder, {config.model_type!r}, which cannot be read without its decoder"
         )
-    return Encoder(read_model(auto_class, folder, device, dtype, unused="pooler."), encodes, device)
+    model = read_model(auto_class, folder, dtype, unused="pooler.")
+    model.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides self
+    return Encoder(model, encodes, device)
 
 
 class Encoder:

@@ -33,19 +33,17 @@ def model_config(folder: Path) -> ModelConfig:
 def read_model(
     auto_class: Any,  # noqa: ANN401 -- transformers has no type for its Auto classes
     folder: Path,
-    device: torch.device,
-    dtype: torch.dtype,
+    dtype: torch.dtype | None,
     *,
     unused: str | None = None,
 ) -> transformers.PreTrainedModel:
     """
-    Read a model, and make it ready to compute.
+    Read a model, into the memory of the CPU.
 
     Args:
         auto_class: Of transformers: which kind of model.
         folder: Where it lies.
-        device: What it computes on.
-        dtype: Of its arithmetic.
+        dtype: Of its weights; none is as they are stored.
         unused: How names of weights begin that may be missing, because nothing that is computed needs them.
 
     Raises:
@@ -55,7 +53,7 @@ def read_model(
     try:
         loaded = auto_class.from_pretrained(
             folder,
-            dtype=dtype,
+            dtype=dtype or "auto",
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
@@ -71,6 +69,5 @@ def read_model(
         raise OperatorError(
             f"the weights in {folder} lack {wrong[0]} and {len(wrong) - 1} more; the folder is not whole"
         )
-    model.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides self
     model.eval()  # type: ignore[no-untyped-call]
     return model

@@ -38,7 +38,8 @@ def language_model(folder: Path, device: torch.device, dtype: torch.dtype, slots
         OperatorError: It cannot be read, or not whole.
     """
     config = model_config(folder)
-    model = read_model(transformers.AutoModelForCausalLM, folder, device, dtype)
+    model = read_model(transformers.AutoModelForCausalLM, folder, dtype)
+    model.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides self
     text = replace(config.text_info(), scores=True)
     return CausalLM(model, text, device, slots)
 
