@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from array import array
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +14,11 @@ import pytest
 from tests.architecture import ROOT
 from tests.contract.conftest import SETTINGS, on
 from wit_llm.backends.base import Target
-from wit_llm.errors import OperatorError
+from wit_llm.errors import InvalidArgument, OperatorError
 from wit_llm.events import ignore
 from wit_llm.graph import Graph
 from wit_llm.limits import Limits
+from wit_llm.tensor import NamedTensor, Tensor, TensorType
 from wit_llm.text.embedder import Embedder
 from wit_llm.worker.client import Engine, GraphSource
 
@@ -79,6 +81,16 @@ def test_neighbours_change_nothing(bert: Graph, folders: Path, kind: str) -> Non
     alone = np.concatenate([_embedded(bert, folders / kind, [text]) for text in texts])
     np.testing.assert_allclose(together, alone, atol=2e-6)
     np.testing.assert_allclose(together[0], together[-1], atol=2e-6)
+
+
+@pytest.mark.parametrize("bert", ["pytorch"], indirect=True)
+@pytest.mark.parametrize("wrong", [2, -1])
+def test_token_types_that_are_not_there_are_refused(bert: Graph, wrong: int) -> None:
+    """A look-up beyond the end of a table would cost a GPU its process."""
+    ids, mask, types = bert.token_tensors([[2, 5, 3]])
+    kinds = Tensor((1, 3), TensorType.I64, array("q", [0, wrong, 1]).tobytes())
+    with pytest.raises(InvalidArgument, match=f"^input 'token_type_ids' has {wrong}; the model has 0 to 1$"):
+        bert.compute((ids, mask, NamedTensor(types.name, kinds)))
 
 
 @pytest.mark.parametrize("kind", ["roberta", "t5", "llama"])

@@ -12,7 +12,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPI
 from wit_llm.backends.base import GraphInfo, TextInfo
 from wit_llm.backends.pytorch_folder import model_config, read_model
 from wit_llm.backends.pytorch_values import failures, lifted, lowered
-from wit_llm.errors import OperatorError
+from wit_llm.errors import InvalidArgument, OperatorError
 from wit_llm.tensor import NamedTensor, TensorSpec, TensorType
 
 if TYPE_CHECKING:
@@ -63,13 +63,29 @@ class Encoder:
         )
         self._model = model
         self._device = device
+        self._token_types = _token_types(model)
 
     def compute(self, admitted: Admitted) -> Sequence[NamedTensor]:
-        """One forward pass, as ``Backend`` says."""
+        """
+        One forward pass, as ``Backend`` says.
+
+        Raises:
+            InvalidArgument: A type of token that the model does not have.
+        """
         with torch.inference_mode(), failures("computing"):
             inputs = {named.name: lifted(named.tensor, self._device) for named in admitted.tensors}
+            self._check(inputs.get("token_type_ids"))
             vectors: torch.Tensor = self._model(**inputs).last_hidden_state  # [rows, tokens, hidden]
             return [NamedTensor("last_hidden_state", lowered(vectors.float()))]
+
+    def _check(self, token_types: torch.Tensor | None) -> None:
+        """A GPU does not survive a look-up beyond a table's end."""
+        if token_types is None or not token_types.numel():
+            return
+        low, high = int(token_types.min()), int(token_types.max())
+        if low < 0 or high >= self._token_types:
+            wrong = low if low < 0 else high
+            raise InvalidArgument(f"input 'token_type_ids' has {wrong}; the model has 0 to {self._token_types - 1}")
 
 
 def _token_types(model: transformers.PreTrainedModel) -> int:
