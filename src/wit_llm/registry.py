@@ -18,7 +18,7 @@ from wit_llm.backends.base import Signature, Target
 from wit_llm.backends.config import MODULES
 from wit_llm.backends.table import BACKENDS, detect
 from wit_llm.bell import Bell
-from wit_llm.errors import BackendFailure, NotFound, OperatorError
+from wit_llm.errors import BackendFailure, NotFound, OperatorError, Unsupported
 from wit_llm.events import GraphFailed, Sink
 from wit_llm.graph import ExecutionContext, Graph
 from wit_llm.limits import Limits
@@ -257,6 +257,7 @@ class Registry:
         self._limits = limits
         self._sink = sink
         self._loaded: dict[str, Loaded] = {}
+        self._unsupported: dict[str, str] = {}
         self._engines: list[Engine] = []
         self._locks = {name: threading.Lock() for name in self._grants}
 
@@ -271,12 +272,15 @@ class Registry:
 
         Raises:
             NotFound: No graph of that name is granted.
+            Unsupported: Its target or a type of its tensors is not there; found out once.
             BackendFailure: It cannot be loaded; the operator is told why.
         """
         grant = self._grants.get(name)
         if grant is None:
             raise NotFound(f"no graph {name[:128]!r} is granted; granted: {', '.join(self._grants) or 'none'}")
         with self._locks[name]:
+            if name in self._unsupported:
+                raise Unsupported(self._unsupported[name])
             if name not in self._loaded:
                 self._loaded[name] = self._load(grant)
             return self._loaded[name]
@@ -290,6 +294,9 @@ class Registry:
                 engine = Engine(source, self._sink)
             self._engines.append(engine)
             return Loaded(grant, Graph(grant.name, engine, self._limits, self._sink), digest.result())
+        except Unsupported as exc:
+            self._unsupported[grant.name] = str(exc)  # no device comes and no model changes while the host runs
+            raise
         except (OperatorError, OSError) as exc:
             self._sink(GraphFailed(grant.name, str(exc)))
             raise BackendFailure(f"graph '{grant.name}' cannot be loaded; the host's log says why") from exc

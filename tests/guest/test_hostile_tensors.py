@@ -8,6 +8,7 @@ repeated here. Always: a typed error or the end of that guest alone, and what co
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -385,6 +386,23 @@ def test_types_and_targets_that_are_not_there_are_unsupported(driver: Driver, gr
         assert there
         assert line.endswith(("it has cpu", "it has cpu, gpu", "it has cpu, tpu"))
     assert told[4] == "unsupported-operation: backend 'echo' runs on target cpu, not on tpu"
+
+
+def test_what_is_unsupported_is_found_out_once(driver: Driver, graphs: Graphs) -> None:
+    """A guest that asks again for a target that is not there gets the same words, and starts no process."""
+    host = driver.host([f"on-tpu={graphs.folder('openvino', 'pair')},target=tpu"])
+    source = driver.source("for _ in range(int(sys.argv[1])): say(failure(graph.load_by_name, 'on-tpu'))")
+    told, spent_s = [], []
+    for times in ("1", "20"):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        told += host.run(driver.component, [source, times]).stdout.decode().splitlines()
+        spent_s.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
+    assert len(told) == 21
+    assert {line.partition(";")[0] for line in told} == {
+        "unsupported-operation: backend 'openvino' has no target tpu on this machine"
+    }
+    assert spent_s[0] > 0
+    assert spent_s[1] == 0
 
 
 @pytest.mark.slow
