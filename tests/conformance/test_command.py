@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tests.conftest import Command
 from wit_llm.cli.conformance import warn
-from wit_llm.conformance.suite import Finding, Report, Result
+from wit_llm.conformance.suite import IN_C, Finding, Report, Result
 from wit_llm.events import Event, GraphFailed, HostFault
 
 # A host that fails one case, traps in the next, and writes down how it was called.
@@ -75,13 +76,15 @@ def test_prints_json_and_writes_a_page(command: Command, tmp_path: Path) -> None
     assert page.startswith("# Conformance to wasi:nn 0.2.0-rc-2024-10-28\n\nHost: **wit-llm 0.1.0**  \n")
     assert f"Date: {said['date']}  \n" in page
     assert f"wasmtime {said['versions']['wasmtime']}, " in page
+    assert "Cases: I\n" in page
+    assert f"| `nn.wasm` | `{hashlib.sha256(IN_C.nn.read_bytes()).hexdigest()}` |\n" in page
     assert f"| `I.numbers` | {case['claim']} | pass | pass |\n" in page
     assert f"| `I.numbers` | pass | {case['results']['onnx']['seen']} |\n" in page
 
 
 def test_a_host_that_fails_is_told_so(command: Command, fake: list[str], tmp_path: Path) -> None:
     """What fails, and what ends its guest, fails the command; the case after it gets a new guest."""
-    done = command("conformance", *fake, "--backend", "pytorch", "B", "--report", "page.md")
+    done = command("conformance", *fake, "--host-name", "fake 1", "--backend", "pytorch", "B", "--report", "page.md")
     assert (done.status, done.stderr) == (1, "")
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert lines[:4] == [
@@ -91,12 +94,15 @@ def test_a_host_that_fails_is_told_so(command: Command, fake: list[str], tmp_pat
         "B.three not-run nothing to see",
     ]
     assert lines[-1] == "pytorch: 0 pass, 2 fail, 1 not-run"
-    assert "| `B.one` | **FAIL** | it is \\| not so |\n" in (tmp_path / "page.md").read_text()
+    page = (tmp_path / "page.md").read_text()
+    assert "| `B.one` | **FAIL** | it is \\| not so |\n" in page
+    assert "Host: **fake 1**  \n" in page
+    assert "openvino 2" not in page  # what we have is none of that host's
     called = [json.loads(line) for line in (tmp_path / "called").read_text().splitlines()]
     assert {tuple(words[:1]) for words in called} == {("-S",)}
     assert called[0][1].startswith("nn-graph=pytorch::")
     assert called[0][1].endswith("/models/pytorch/add")
-    assert [words[-1] for words in called] == ["--list", "load", "B.three", "B.three"]
+    assert [words[-1] for words in called] == ["--list", "0", "B.three", "B.three"]
 
 
 def test_a_backend_that_is_not_there_is_not_run(command: Command, fake: list[str], tmp_path: Path) -> None:
@@ -118,9 +124,13 @@ def test_why_a_backend_of_ours_is_not_there_is_told(capsys: pytest.CaptureFixtur
         HostFault("the worker of graph 'breaks'", "Traceback"),
     ]
     found = {result: {"x": Finding("x", result, "")} for result in Result}
-    warn(Report("host", "date", {}, [], {"pytorch": found[Result.PASSED]}), events)
+
+    def report(**backends: Result) -> Report:
+        return Report("host", "date", {}, {}, [], [], {name: found[result] for name, result in backends.items()})
+
+    warn(report(pytorch=Result.PASSED), events)
     assert capsys.readouterr().err == ""
-    warn(Report("host", "date", {}, [], {"onnx": found[Result.PASSED], "pytorch": found[Result.NOT_RUN]}), events)
+    warn(report(onnx=Result.PASSED, pytorch=Result.NOT_RUN), events)
     told = "warning: graph 'numbers' cannot be loaded: backend 'pytorch' needs the package 'torch'\n"
     assert capsys.readouterr().err == told
 
@@ -152,6 +162,12 @@ def test_several_backends_are_columns(command: Command, fake: list[str]) -> None
             1,
             "error: --host-graph wants {folder} in it, got '-S nn'",
             id="graph",
+        ),
+        pytest.param(
+            ["--guests", "."],
+            1,
+            "error: nn.wasm: No such file or directory",
+            id="guests",
         ),
         pytest.param(
             ["--host", "/no/such/host {graphs} {component} {args}"],

@@ -13,7 +13,7 @@ import wasmtime.component as wc
 from wasmtime import Engine
 
 from tests.architecture import ROOT
-from wit_llm.conformance.suite import BACKENDS, MODELS, NN_GUEST
+from wit_llm.conformance.suite import BACKENDS, IN_C, MODELS
 from wit_llm.embedded.conformance import build
 
 
@@ -90,7 +90,7 @@ def test_header_numbers_cases_as_the_wit_has_them() -> None:
 def test_the_guest_calls_every_function_of_wasi_nn() -> None:
     """No function of the standard is left out by the suite."""
     engine = Engine()
-    imports = wc.Component(engine, NN_GUEST.read_bytes()).type.imports(engine)
+    imports = wc.Component(engine, IN_C.nn.read_bytes()).type.imports(engine)
     called = set()
     for name, extern in imports.items():
         if name.startswith("wasi:nn/") and isinstance(extern.ty, wc.ComponentInstanceType):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from wit_llm.conformance.driven import DRIVEN, Verdict, times_out
+from wit_llm.conformance.driven import DRIVEN, Stage, Verdict, times_out
 from wit_llm.conformance.hosts import Ended
-from wit_llm.conformance.suite import Result
+from wit_llm.conformance.suite import IN_C, Guests, Result
 
 
 def _line(result: str, seen: str = "") -> str:
@@ -134,7 +134,7 @@ WRONG: dict[str, list[tuple[dict[str, Ended | None], Result, str]]] = {
 def test_what_guests_must_not_do_is_told(name: str, guests: dict[str, Ended | None], result: Result, seen: str) -> None:
     """A case that does not hold fails, in the words of the guest or of the host."""
     [case] = [case for case in DRIVEN if case.name == name]
-    finding = case.finding(Scripted(guests))
+    finding = case.finding(Stage(Scripted(guests), IN_C))
     assert (finding.case, finding.result) == (name, result)
     assert seen in finding.seen
 
@@ -147,7 +147,7 @@ def test_every_driven_case_can_fail() -> None:
 
 def test_a_deadline_that_is_not_kept_is_told() -> None:
     """A compute that ends long after its deadline fails, however it ends."""
-    verdict: Verdict = times_out(0.01, 0.01)(Scripted({"slow": _ended("timeout")}, late_s=0.1))
+    verdict: Verdict = times_out(0.01, 0.01)(Stage(Scripted({"slow": _ended("timeout")}, late_s=0.1), IN_C))
     assert verdict == (Result.FAILED, "it ended after 0.1 s; its deadline was 0.01 s")
 
 
@@ -162,6 +162,13 @@ def test_what_holds_is_told_too() -> None:
         "long-list": _ended("4194304 bytes"),
         "many": _ended("100 answers"),
     }
-    found = {case.name: case.finding(Scripted(guests)) for case in DRIVEN if case.name != "H.long-compute"}
+    found = {case.name: case.finding(Stage(Scripted(guests), IN_C)) for case in DRIVEN if case.name != "H.long-compute"}
     assert {name: finding.result for name, finding in found.items()} == dict.fromkeys(found, Result.PASSED)
     assert found["G.long-list"].seen == "4194304 bytes"
+
+
+def test_guests_that_do_not_link_alone_are_not_run(tmp_path: Path) -> None:
+    """A toolchain need not have a component for each interface; what it lacks is no failure of the host's."""
+    [case] = [case for case in DRIVEN if case.name == "A.graph"]
+    finding = case.finding(Stage(Scripted({}), Guests(tmp_path)))
+    assert (finding.result, finding.seen) == (Result.NOT_RUN, "these guests have no such component")

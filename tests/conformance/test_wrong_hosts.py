@@ -11,7 +11,7 @@ from tests.conformance import wrong
 from tests.conformance.wrong import COMPUTE, Functions
 from tests.conformance.wrong_host import WrongHost
 from wit_llm.conformance.driver import list_cases, run_cases
-from wit_llm.conformance.suite import BACKENDS, NN_GUEST, PROMPT_GUEST, Result, wanted
+from wit_llm.conformance.suite import BACKENDS, IN_C, Result, wanted
 
 OPENVINO = BACKENDS["openvino"]
 DATA = "[method]tensor.data"
@@ -105,7 +105,10 @@ WRONG = {
     "control-text-counts": Wrong({"[method]session.measure": wrong.honours_control_text}, "J.control-text", "J.greedy"),
     "characters-are-split": Wrong({"[method]generation.next-text": wrong.only_ascii}, "J.characters", "J.greedy"),
     "dropped-turns-stay": Wrong({"[method]session.mark": wrong.keeps_dropped}, "J.drop-frees", "J.greedy"),
-    "logits-differ": Wrong({COMPUTE: wrong.turned_round}, "J.same-door", "J.greedy"),
+    "logits-differ": Wrong({COMPUTE: wrong.turned_round}, "J.same-door J.same-logits", "J.greedy"),
+    "logits-are-shifted": Wrong({COMPUTE: wrong.shifted}, "J.same-logits", "J.same-door J.over-tensors"),
+    "penalties-are-ignored": Wrong({ASK: wrong.no_penalties}, "J.same-logits", "J.same-door"),
+    "tensors-are-answered-otherwise": Wrong({COMPUTE: wrong.other_words}, "J.over-tensors", "J.same-door"),
 }
 
 
@@ -130,7 +133,7 @@ def test_a_wrong_host_fails(tensors: WrongHost, prompts: WrongHost, name: str) -
     """A host that is wrong in one way fails the cases about that, and no others."""
     expected = WRONG[name]
     asked = f"{expected.fails} {expected.asked}".split()
-    host, guest = (prompts, PROMPT_GUEST) if asked[0].startswith("J") else (tensors, NN_GUEST)
+    host, guest = (prompts, IN_C.prompt) if asked[0].startswith("J") else (tensors, IN_C.nn)
     sandbox = host.sandbox(expected.functions)
     cases = [case for case in list_cases(sandbox, guest) if wanted(case.name, asked)]
     assert len(cases) == len(asked)
@@ -144,6 +147,6 @@ def test_a_wrong_host_fails(tensors: WrongHost, prompts: WrongHost, name: str) -
 
 def test_every_case_of_the_guests_fails_on_some_host(tensors: WrongHost, prompts: WrongHost) -> None:
     """No case passes whatever the host does."""
-    listed = [*list_cases(tensors.sandbox({}), NN_GUEST), *list_cases(prompts.sandbox({}), PROMPT_GUEST)]
+    listed = [*list_cases(tensors.sandbox({}), IN_C.nn), *list_cases(prompts.sandbox({}), IN_C.prompt)]
     can_fail = {name for expected in WRONG.values() for name in expected.fails.split()}
     assert can_fail == {case.name for case in listed}

@@ -8,6 +8,7 @@ A function that has to remember something is made anew by a function of its own.
 
 from __future__ import annotations
 
+import array
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from wit_llm.conformance.suite import MODELS
 from wit_llm.errors import BackendFailure, ErrorCode, InvalidArgument, NNError, NotFound
 from wit_llm.graph import ExecutionContext
 from wit_llm.loading.builders import Encoding
-from wit_llm.options import Options
+from wit_llm.options import ByPreset, Options, Preset
 from wit_llm.registry import Loaded
 from wit_llm.tensor import NamedTensor, Tensor, TensorType
 from wit_llm.text.generation import Generation
@@ -353,3 +354,26 @@ def keeps_dropped(guest: Guest, session: Session) -> int:
 def turned_round(guest: Guest, context: ExecutionContext, inputs: tuple[NamedTensor, ...]) -> tuple[NamedTensor, ...]:
     """The least likely token is the likeliest."""
     return _flipped(_compute(context, inputs), 3)
+
+
+def shifted(guest: Guest, context: ExecutionContext, inputs: tuple[NamedTensor, ...]) -> tuple[NamedTensor, ...]:
+    """Each logit is 20 more, of which no probability knows."""
+
+    def shift(tensor: Tensor) -> Tensor:
+        values = array.array("f", bytes(tensor.data))
+        return replace(tensor, data=array.array("f", [value + 20 for value in values]).tobytes())
+
+    outputs = _compute(context, inputs)
+    return tuple(replace(n, tensor=shift(n.tensor)) if n.tensor.ty is TensorType.FP32 else n for n in outputs)
+
+
+def no_penalties(guest: Guest, session: Session, turn: Turn, options: Options | None) -> Reply:
+    """Every sampler is greedy, and nothing else."""
+    return session.ask(turn, replace(options, sampling=ByPreset(Preset.DETERMINISTIC)) if options else None)
+
+
+def other_words(guest: Guest, context: ExecutionContext, inputs: tuple[NamedTensor, ...]) -> tuple[NamedTensor, ...]:
+    """A prompt over tensors has no template."""
+    if inputs[0].name == "prompt":
+        inputs = (NamedTensor("prompt", Tensor((6,), TensorType.U8, b"Hello!")),)
+    return _compute(context, inputs)

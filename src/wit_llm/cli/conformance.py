@@ -40,6 +40,13 @@ WASI_NN = tuple("ABCDEFGHI")  # what does without wit-llm:nn
     show_default=True,
     help="What {graphs} of --host has for each graph; {encoding} goes as well.",
 )
+@click.option("--host-name", metavar="TEXT", default="", help="What a report calls --host; default the command line.")
+@click.option(
+    "--guests",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Guests of another toolchain: nn.wasm, prompt.wasm, linking/; default the ones in C that come along.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a page in Markdown."
@@ -50,6 +57,8 @@ def conformance(  # noqa: PLR0913 -- a parameter for each option
     names: tuple[str, ...],
     host: str | None,
     host_graph: str,
+    host_name: str,
+    guests: Path | None,
     as_json: bool,
     report: Path | None,
 ) -> None:
@@ -72,12 +81,16 @@ def conformance(  # noqa: PLR0913 -- a parameter for each option
     from wit_llm.conformance.page import as_json as to_json
     from wit_llm.conformance.page import as_page
     from wit_llm.conformance.suite import BACKENDS as ALL
+    from wit_llm.conformance.suite import IN_C, Guests
 
     events: list[Event] = []
-    under_test: HostUnderTest = Ours(lambda event: _keep(event, events)) if host is None else Command(host, host_graph)
+    under_test: HostUnderTest = (
+        Ours(lambda event: _keep(event, events)) if host is None else Command(host, host_graph, host_name)
+    )
     asked = cases or (() if host is None else WASI_NN)
     backends = [ALL[name] for name in dict.fromkeys(names or BACKENDS)]
-    found = check(under_test, backends, asked, _progress if sys.stderr.isatty() else _silent)
+    looking = IN_C if guests is None else Guests(guests)
+    found = check(under_test, backends, asked, looking, _progress if sys.stderr.isatty() else _silent)
     warn(found, events)
     if report is not None:
         report.write_text(as_page(found))

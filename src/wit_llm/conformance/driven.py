@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from wit_llm.conformance.hosts import Ended, Sandbox
-from wit_llm.conformance.suite import LINKING_GUESTS, NN_GUEST, Case, Finding, Result
+from wit_llm.conformance.suite import Case, Finding, Guests, Result
 
 DEADLINE_S = 1.0
 LATE_S = 5.0  # a machine may be busy; a compute that is not given up takes far longer
@@ -22,18 +22,40 @@ Verdict = tuple[Result, str]
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """
+    Where guests act.
+
+    Args:
+        sandbox: Runs them.
+        guests: Which ones.
+    """
+
+    sandbox: Sandbox
+    guests: Guests
+
+    def act(self, name: str, number: int = 0) -> Ended:
+        """Have a guest do something."""
+        return self.sandbox.run(self.guests.nn, _act(name, number))
+
+    def act_until(self, name: str, number: int, deadline_s: float) -> Ended | None:
+        """The same under a deadline; none where the host has no such thing."""
+        return self.sandbox.run_until(self.guests.nn, _act(name, number), deadline_s)
+
+
+@dataclass(frozen=True, slots=True)
 class Driven(Case):
     """A case with what decides it."""
 
-    check: Callable[[Sandbox], Verdict]
+    check: Callable[[Stage], Verdict]
 
-    def finding(self, sandbox: Sandbox) -> Finding:
+    def finding(self, stage: Stage) -> Finding:
         """Decide it."""
-        return Finding(self.name, *self.check(sandbox))
+        return Finding(self.name, *self.check(stage))
 
 
-def _act(sandbox: Sandbox, name: str, number: int = 0) -> Ended:
-    return sandbox.run(NN_GUEST, ["--json", "act", name, str(number)])
+def _act(name: str, number: int) -> list[str]:
+    return ["--json", "act", name, str(number)]
 
 
 def _notes(ended: Ended) -> list[str]:
@@ -50,18 +72,21 @@ def _went_well(ended: Ended) -> bool:
     return ended.finished and not any(line.result == "fail" for line in ended.lines)
 
 
-def _after(sandbox: Sandbox, seen: str) -> Verdict:
+def _after(stage: Stage, seen: str) -> Verdict:
     """Pass, if a new guest computes as ever."""
-    ended = _act(sandbox, "quick", 1)
+    ended = stage.act("quick", 1)
     return (Result.PASSED, seen) if _went_well(ended) else (Result.FAILED, f"{seen}; the next guest: {_said(ended)}")
 
 
 # ---------------------------------------------------------------- A
 
 
-def _links(interface: str) -> Callable[[Sandbox], Verdict]:
-    def check(sandbox: Sandbox) -> Verdict:
-        ended = sandbox.run(LINKING_GUESTS / f"{interface}.wasm", [])
+def _links(interface: str) -> Callable[[Stage], Verdict]:
+    def check(stage: Stage) -> Verdict:
+        component = stage.guests.linking(interface)
+        if not component.is_file():
+            return Result.NOT_RUN, "these guests have no such component"
+        ended = stage.sandbox.run(component, [])
         return (Result.FAILED, ended.how) if ended.how else (Result.PASSED, "linked, and ran")
 
     return check
@@ -70,12 +95,12 @@ def _links(interface: str) -> Callable[[Sandbox], Verdict]:
 # ---------------------------------------------------------------- C
 
 
-def times_out(deadline_s: float, late_s: float) -> Callable[[Sandbox], Verdict]:
+def times_out(deadline_s: float, late_s: float) -> Callable[[Stage], Verdict]:
     """A compute of minutes, which has to be over soon after the deadline, one way or another."""
 
-    def check(sandbox: Sandbox) -> Verdict:
+    def check(stage: Stage) -> Verdict:
         began = time.monotonic()
-        ended = sandbox.run_until(NN_GUEST, ["--json", "act", "slow", "600000"], deadline_s)
+        ended = stage.act_until("slow", 600_000, deadline_s)
         took_s = time.monotonic() - began
         if ended is None:
             return Result.NOT_RUN, "this host takes no deadline"
@@ -83,7 +108,7 @@ def times_out(deadline_s: float, late_s: float) -> Callable[[Sandbox], Verdict]:
             return Result.FAILED, f"it ended after {took_s:.1f} s; its deadline was {deadline_s:g} s"
         if ended.finished and "timeout" not in _notes(ended):
             return Result.FAILED, _said(ended)
-        return _after(sandbox, "timeout" if ended.finished else ended.how)
+        return _after(stage, "timeout" if ended.finished else ended.how)
 
     return check
 
@@ -91,12 +116,12 @@ def times_out(deadline_s: float, late_s: float) -> Callable[[Sandbox], Verdict]:
 # ---------------------------------------------------------------- E
 
 
-def _consumed(*, failing: bool) -> Callable[[Sandbox], Verdict]:
-    def check(sandbox: Sandbox) -> Verdict:
-        ended = _act(sandbox, "use-consumed", int(failing))
+def _consumed(*, failing: bool) -> Callable[[Stage], Verdict]:
+    def check(stage: Stage) -> Verdict:
+        ended = stage.act("use-consumed", int(failing))
         if ended.finished or "computed" not in _notes(ended):
             return Result.FAILED, _said(ended)
-        return _after(sandbox, ended.how)
+        return _after(stage, ended.how)
 
     return check
 
@@ -104,18 +129,18 @@ def _consumed(*, failing: bool) -> Callable[[Sandbox], Verdict]:
 # ---------------------------------------------------------------- F
 
 
-def _earlier_request(sandbox: Sandbox) -> Verdict:
+def _earlier_request(stage: Stage) -> Verdict:
     for act in ("plant", "look", "plant", "look"):
-        ended = _act(sandbox, act)
+        ended = stage.act(act)
         if not _went_well(ended):
             return Result.FAILED, f"{act}: {_said(ended)}"
     return Result.PASSED, "only what was sent, and errors"
 
 
-def _handles(sandbox: Sandbox) -> Verdict:
+def _handles(stage: Stage) -> Verdict:
     with ThreadPoolExecutor(1) as pool:
-        neighbour = pool.submit(_act, sandbox, "hold", HELD)
-        forged = {number: _act(sandbox, "forge", number) for number in (0, 1, 2, 7, HELD, 2**31 - 1)}
+        neighbour = pool.submit(stage.act, "hold", HELD)
+        forged = {number: stage.act("forge", number) for number in (0, 1, 2, 7, HELD, 2**31 - 1)}
         held = neighbour.result()
     if not _went_well(held):
         return Result.FAILED, f"the neighbour: {_said(held)}"
@@ -125,12 +150,12 @@ def _handles(sandbox: Sandbox) -> Verdict:
     return Result.PASSED, f"{len(forged)} forged handles: {forged[1].how}"
 
 
-def _traps(sandbox: Sandbox) -> Verdict:
+def _traps(stage: Stage) -> Verdict:
     for _ in range(TRAPS):
-        ended = _act(sandbox, "trap", HOARDED)
+        ended = stage.act("trap", HOARDED)
         if ended.finished or "trapping" not in _notes(ended):
             return Result.FAILED, f"a trap: {_said(ended)}"
-    after = _act(sandbox, "hold", HOARDED)
+    after = stage.act("hold", HOARDED)
     if not _went_well(after):
         return Result.FAILED, f"after {TRAPS} traps with {HOARDED} tensors each: {_said(after)}"
     return Result.PASSED, f"{HOARDED} tensors after {TRAPS} traps with {HOARDED} each"
@@ -139,14 +164,14 @@ def _traps(sandbox: Sandbox) -> Verdict:
 # ---------------------------------------------------------------- G
 
 
-def _ends_alone(act: str, number: int) -> Callable[[Sandbox], Verdict]:
+def _ends_alone(act: str, number: int) -> Callable[[Stage], Verdict]:
     """Where no error can be told, as a constructor cannot fail: it works, or that guest alone is ended."""
 
-    def check(sandbox: Sandbox) -> Verdict:
-        ended = _act(sandbox, act, number)
+    def check(stage: Stage) -> Verdict:
+        ended = stage.act(act, number)
         if ended.finished and not _went_well(ended):
             return Result.FAILED, _said(ended)
-        return _after(sandbox, _notes(ended)[-1] if ended.finished else ended.how)
+        return _after(stage, _notes(ended)[-1] if ended.finished else ended.how)
 
     return check
 
@@ -154,9 +179,9 @@ def _ends_alone(act: str, number: int) -> Callable[[Sandbox], Verdict]:
 # ---------------------------------------------------------------- H
 
 
-def _guests(sandbox: Sandbox) -> Verdict:
+def _guests(stage: Stage) -> Verdict:
     with ThreadPoolExecutor(GUESTS) as pool:
-        ended = list(pool.map(lambda seed: _act(sandbox, "many", seed), range(1, GUESTS + 1)))
+        ended = list(pool.map(lambda seed: stage.act("many", seed), range(1, GUESTS + 1)))
     wrong = [one for one in ended if not _went_well(one)]
     if wrong:
         return Result.FAILED, f"{len(wrong)} of {GUESTS} guests: {_said(wrong[0])}"
@@ -169,12 +194,12 @@ def _spans(ended: Sequence[Ended], kind: str) -> list[tuple[int, int]]:
     return [(int(word[1]), int(word[2])) for word in words if word[0] == kind]
 
 
-def _long_compute(sandbox: Sandbox) -> Verdict:
+def _long_compute(stage: Stage) -> Verdict:
     with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(_act, sandbox, "slow")
-        quick = [_act(sandbox, "quick", 20)]
+        slow = pool.submit(stage.act, "slow")
+        quick = [stage.act("quick", 20)]
         while not slow.done():
-            quick.append(_act(sandbox, "quick", 20))
+            quick.append(stage.act("quick", 20))
     for one in (slow.result(), *quick):
         if not _went_well(one):
             return Result.FAILED, _said(one)

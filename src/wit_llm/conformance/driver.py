@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from wit_llm import __version__
-from wit_llm.conformance.driven import DRIVEN
+from wit_llm.conformance.driven import DRIVEN, Stage
 from wit_llm.conformance.hosts import HostUnderTest, Sandbox
 from wit_llm.conformance.suite import (
+    IN_C,
     MODELS,
-    NN_GUEST,
-    PROMPT_GUEST,
     Backend,
     Case,
     Finding,
+    Guests,
     Report,
     Result,
     wanted,
@@ -36,6 +34,7 @@ def check(
     host: HostUnderTest,
     backends: Sequence[Backend],
     asked: Sequence[str] = (),
+    guests: Guests = IN_C,
     progress: Progress = lambda _backend, _finding: None,
 ) -> Report:
     """
@@ -45,6 +44,7 @@ def check(
         host: What is looked at.
         backends: With whose models.
         asked: Names or letters of cases; none for all.
+        guests: What looks at it.
         progress: Told of each finding, with its backend.
 
     Raises:
@@ -54,7 +54,7 @@ def check(
     findings: dict[str, dict[str, Finding]] = {}
     for backend in backends:
         found = findings[backend.name] = {}
-        for case, finding in _backend(host, backend, asked):
+        for case, finding in _backend(host, backend, asked, guests):
             cases[case.name] = case
             found[case.name] = finding
             progress(backend.name, finding)
@@ -63,31 +63,37 @@ def check(
             of = ", ".join(backend.name for backend in backends)
             raise OperatorError(f"there is no case {word!r} of {of}; `wit-llm conformance --json` has their names")
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    return Report(host.name, date, _versions(), sorted(cases.values(), key=lambda case: case.name[0]), findings)
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    versions = {"suite": __version__, **host.versions, "machine": machine}
+    listed = sorted(cases.values(), key=lambda case: case.name[0])
+    return Report(host.name, date, versions, guests.digests, asked, listed, findings)
 
 
-def _backend(host: HostUnderTest, backend: Backend, asked: Sequence[str]) -> Iterator[tuple[Case, Finding]]:
+def _backend(
+    host: HostUnderTest, backend: Backend, asked: Sequence[str], guests: Guests
+) -> Iterator[tuple[Case, Finding]]:
     with host.open(backend, backend.graphs, load=True) as sandbox:
-        listed = [case for case in list_cases(sandbox, NN_GUEST) if wanted(case.name, asked)]
+        stage = Stage(sandbox, guests)
+        listed = [case for case in list_cases(sandbox, guests.nn) if wanted(case.name, asked)]
         driven = [case for case in DRIVEN if wanted(case.name, asked)]
-        if (listed or driven) and (missing := _missing(sandbox)):
+        if (listed or driven) and (missing := _missing(stage)):
             for case in (*driven, *listed):
                 yield case, Finding(case.name, Result.NOT_RUN, missing)
             return
         for case in driven:
             if case.name.startswith("A."):
-                yield case, case.finding(sandbox)
-        yield from run_cases(sandbox, NN_GUEST, backend, [case for case in listed if case.name != CLOSED])
+                yield case, case.finding(stage)
+        yield from run_cases(sandbox, guests.nn, backend, [case for case in listed if case.name != CLOSED])
         for case in driven:
             if not case.name.startswith("A."):
-                yield case, case.finding(sandbox)
+                yield case, case.finding(stage)
     if wanted(CLOSED, asked):
         with host.open(backend, {}, load=False) as sandbox:
-            yield from run_cases(sandbox, NN_GUEST, backend, [case for case in listed if case.name == CLOSED])
+            yield from run_cases(sandbox, guests.nn, backend, [case for case in listed if case.name == CLOSED])
     if backend.prompts and any(word.startswith("J") for word in asked or ["J"]):
         with host.open(backend, backend.prompt_graphs, load=False) as sandbox:
-            listed = [case for case in list_cases(sandbox, PROMPT_GUEST) if wanted(case.name, asked)]
-            yield from run_cases(sandbox, PROMPT_GUEST, backend, listed)
+            listed = [case for case in list_cases(sandbox, guests.prompt) if wanted(case.name, asked)]
+            yield from run_cases(sandbox, guests.prompt, backend, listed)
 
 
 def list_cases(sandbox: Sandbox, guest: Path) -> list[Case]:
@@ -103,9 +109,9 @@ def list_cases(sandbox: Sandbox, guest: Path) -> list[Case]:
     return [Case(line.case, line.seen) for line in ended.lines if line.result == "case"]
 
 
-def _missing(sandbox: Sandbox) -> str:
+def _missing(stage: Stage) -> str:
     """Why there are no graphs of this backend; empty where there are."""
-    ended = sandbox.run(NN_GUEST, ["--json", "act", "load"])
+    ended = stage.act("load")
     return next((line.seen for line in ended.lines if line.result in {"fail", "not-run"}), "")
 
 
@@ -125,11 +131,3 @@ def run_cases(sandbox: Sandbox, guest: Path, backend: Backend, cases: Sequence[C
                 case,
                 Finding(case.name, Result.FAILED, f"the guest was ended: {ended.how or repr(ended.stdout[-200:])}"),
             )
-
-
-def _versions() -> dict[str, str]:
-    found = {"suite": __version__, "python": platform.python_version()}
-    for package in ("wasmtime", "openvino", "torch"):
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found | {"system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import platform
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
@@ -82,6 +84,10 @@ class HostUnderTest(Protocol):
     def name(self) -> str:
         """What it is, with its version."""
 
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of what it is made of, where that is known."""
+
     def open(self, backend: Backend, graphs: Mapping[str, Path], *, load: bool) -> AbstractContextManager[Sandbox]:
         """
         Have graphs in the format of a backend ready, each under its name.
@@ -110,6 +116,15 @@ class Ours:
     def __init__(self, sink: Sink = ignore, cache_dir: Path | None = None) -> None:
         self._sink = sink
         self._cache_dir = cache_dir
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of the libraries that compute, and of what runs guests."""
+        found = {"Python": platform.python_version()}
+        for package in ("wasmtime", "openvino", "torch"):
+            with suppress(PackageNotFoundError):
+                found[package] = version(package)
+        return found
 
     @contextmanager
     def open(self, backend: Backend, graphs: Mapping[str, Path], *, load: bool) -> Iterator[Sandbox]:
@@ -174,13 +189,15 @@ class Command:
         template: The command line of one guest, in which ``{component}``, ``{args}`` and ``{graphs}`` stand for the
             guest's file, its arguments, and ``graph`` for each of the graphs.
         graph: What lends one graph, with ``{name}``, ``{folder}`` and ``{encoding}`` in it.
+        name: What a report calls it; the command line where it is empty.
 
     Raises:
         OperatorError: A part is missing from the template.
     """
 
-    def __init__(self, template: str, graph: str) -> None:
-        self.name = template
+    def __init__(self, template: str, graph: str, name: str = "") -> None:
+        self.name = name or template
+        self.versions: dict[str, str] = {}  # a command does not tell
         self._words = shlex.split(template)
         self._graph = shlex.split(graph)
         for word in ("{component}", "{args}", "{graphs}"):

@@ -31,6 +31,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "host": report.host,
         "date": report.date,
         "versions": dict(report.versions),
+        "guests": dict(report.guests),
+        "asked": list(report.asked),
         "backends": {name: {r.value: report.count(name, r) for r in Result} for name in report.findings},
         "cases": [
             {
@@ -55,10 +57,12 @@ def as_page(report: Report) -> str:
         "",
         f"Host: **{report.host}**  ",
         f"Date: {report.date}  ",
-        f"Versions: {', '.join(f'{name} {version}' for name, version in report.versions.items())}",
+        f"Versions: {', '.join(f'{name} {version}' for name, version in report.versions.items())}  ",
+        f"Cases: {', '.join(report.asked) or 'all'}",
         "",
-        "Each case is a claim about a host, decided by WebAssembly components that run in it. A backend is the format",
-        "of the models that the host was given. *Not run*: the host lacks what the case needs; what it lacks was seen.",
+        "Each case is a claim about a host, decided by WebAssembly components that run in it, the guests below. A",
+        "backend is the format of the models that the host was given. *Not run*: the host lacks what the case needs,",
+        "or has a choice and made the other one; the reason is under what was seen.",
         "",
         *_table(["backend", *(result.value for result in Result)], _counts(report)),
     ]
@@ -79,6 +83,8 @@ def as_page(report: Report) -> str:
         found = [findings[case.name] for case in report.cases if case.name in findings]
         rows = [[f"`{each.case}`", _MARKS[each.result], _cut(each.seen)] for each in found]
         lines += ["", f"## Seen with {backend}", "", *_table(["case", "result", "seen"], rows)]
+    digests = [[f"`{name}`", f"`{digest}`"] for name, digest in report.guests.items()]
+    lines += ["", "## Guests", "", *_table(["component", "SHA-256"], digests)]
     return "\n".join([*lines, ""])
 
 

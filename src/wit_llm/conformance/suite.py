@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -10,10 +11,43 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parents[1]
 FOLDER = _PACKAGE / "embedded" / "conformance"
 MODELS = FOLDER / "models"
-NN_GUEST = FOLDER / "nn.wasm"
-PROMPT_GUEST = FOLDER / "prompt.wasm"
-LINKING_GUESTS = FOLDER / "linking"
 TINY = _PACKAGE / "embedded" / "tiny"
+
+
+@dataclass(frozen=True, slots=True)
+class Guests:
+    """
+    What looks at a host from inside: components of one toolchain.
+
+    Args:
+        folder: Has ``nn.wasm``, ``prompt.wasm``, and in ``linking`` a component for each interface that it imports
+            alone.
+    """
+
+    folder: Path
+
+    @property
+    def nn(self) -> Path:
+        """Imports wasi:nn and WASI, nothing else."""
+        return self.folder / "nn.wasm"
+
+    @property
+    def prompt(self) -> Path:
+        """Imports wit-llm:nn as well."""
+        return self.folder / "prompt.wasm"
+
+    def linking(self, interface: str) -> Path:
+        """Imports one interface of wasi:nn."""
+        return self.folder / "linking" / f"{interface}.wasm"
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each component."""
+        found = [self.nn, self.prompt, *sorted((self.folder / "linking").glob("*.wasm"))]
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found if path.is_file()}
+
+
+IN_C = Guests(FOLDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +142,8 @@ class Report:
         host: What was looked at, with its version.
         date: When, as ISO 8601 has it.
         versions: Of what matters beside, by name.
+        guests: SHA-256 of each component that looked, by its name.
+        asked: Names or letters of cases; empty where it was all of them.
         cases: All that were asked for, in their order.
         findings: By the name of the backend, and in it by the name of the case.
     """
@@ -115,6 +151,8 @@ class Report:
     host: str
     date: str
     versions: Mapping[str, str]
+    guests: Mapping[str, str]
+    asked: Sequence[str]
     cases: Sequence[Case]
     findings: Mapping[str, Mapping[str, Finding]]
 

@@ -8,6 +8,7 @@ import hashlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,7 +25,9 @@ def build(cache: Path) -> Path:
     return component(cache, HERE / "driver.py", "wit-llm:tests/driver", ["-d", str(HERE / "driver.wit"), *renames])
 
 
-def component(cache: Path, app: Path, world: str, options: list[str] | None = None) -> Path:
+def component(
+    cache: Path, app: Path, world: str, options: list[str] | None = None, folders: Sequence[Path] = ()
+) -> Path:
     """
     A component in ``cache``, built unless it is there for these very sources.
 
@@ -33,13 +36,15 @@ def component(cache: Path, app: Path, world: str, options: list[str] | None = No
         app: The Python module that has ``Run``.
         world: Which one of the WIT it takes.
         options: More of componentize-py's.
+        folders: What the module imports, and what it reads while it is imported.
 
     Raises:
         subprocess.CalledProcessError: componentize-py failed; ``stderr`` is what it said.
     """
     wanted = [world, *(options or []), version("componentize-py")]
     worlds = [Path(word) for word in wanted if word.endswith(".wit")]
-    built = cache / f"{app.stem}-{_digest(wanted, [app, *WIT.rglob('*.wit'), *worlds])}.wasm"
+    beside = [path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    built = cache / f"{app.stem}-{_digest(wanted, [app, *WIT.rglob('*.wit'), *worlds, *beside])}.wasm"
     if built.exists():
         return built
     cache.mkdir(parents=True, exist_ok=True)
@@ -47,7 +52,9 @@ def component(cache: Path, app: Path, world: str, options: list[str] | None = No
         out = Path(scratch) / "guest.wasm"
         tool = Path(sys.executable).with_name("componentize-py")
         command = [str(tool), "-d", str(WIT), "-w", world, *(options or []), "componentize", app.stem]
-        subprocess.run([*command, "-p", str(app.parent), "-o", str(out)], check=True, capture_output=True, text=True)
+        for folder in dict.fromkeys([app.parent, *folders]):
+            command += ["-p", str(folder)]
+        subprocess.run([*command, "-o", str(out)], check=True, capture_output=True, text=True)
         # In one step, because another test process may be building the same file.
         out.replace(built)
     return built

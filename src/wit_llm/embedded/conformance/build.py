@@ -46,7 +46,7 @@ class Guest:
 _NN = ("nn.c", "tensors.c", "errors.c", "graphs.c", "compute.c", "limits.c", "numbers.c", "acts.c", "suite.c")
 GUESTS = {
     "nn.wasm": Guest(_NN, chat.WIT / "deps" / "wasi-nn", "ml"),
-    "prompt.wasm": Guest(("prompt.c", "suite.c"), chat.WIT, "guest"),
+    "prompt.wasm": Guest(("prompt.c", "door.c", "suite.c"), chat.WIT, "guest"),
 }
 
 

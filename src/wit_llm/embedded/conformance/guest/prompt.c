@@ -2,13 +2,11 @@
  *
  * The graphs are `tiny`, which can be prompted and knows by heart what it is asked here, and `echo-u8`, which cannot. */
 #define WIT_LLM_IMPLEMENTATION
-#include "../../chat/wit_llm.h"
-#include "suite.h"
+#include "prompt.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-#define CAPITAL "What is the capital of Japan?"
-#define HAND_MADE 8
-
-typedef LLM_LIST(uint32_t) token_list;
 LLM_IMPORT("wit-llm:nn/tokenizer@0.1.0", "encode")
 void import_encode(int32_t graph, const char *text, size_t len, int32_t special, void *result);
 LLM_IMPORT("wit-llm:nn/tokenizer@0.1.0", "decode")
@@ -20,26 +18,25 @@ LLM_PROMPT("[method]session.mark") int32_t import_mark(int32_t session);
 
 /* ---- what the cases are made of */
 
-static const llm_options greedy = { .sampling = { .tag = LLM_PRESET, .preset = LLM_DETERMINISTIC } };
+const llm_options greedy = { .sampling = { .tag = LLM_PRESET, .preset = LLM_DETERMINISTIC } };
 
-static bool told(const char *what) { return fail("%s: %s", what, llm_strerror()); }
+bool told(const char *what) { return fail("%s: %s", what, llm_strerror()); }
 
-static bool open_tiny(model *on, llm_session *session) {
+bool open_tiny(model *on, llm_session *session) {
     if (!open_model("tiny", on)) return false;
     if (llm_open((llm_graph){ on->graph.handle }, NULL, session)) return true;
     close_model(*on);
     return told("opening a session");
 }
 
-static void close_tiny(model on, llm_session session) {
+void close_tiny(model on, llm_session session) {
     llm_session_drop(session);
     close_model(on);
 }
 
-static llm_turn words(const char *text) { return LLM_TURN_SAY(llm_str_of(text)); }
+llm_turn words(const char *text) { return LLM_TURN_SAY(llm_str_of(text)); }
 
-/* One reply as text that the caller frees; NULL where there is none, which is then told. */
-static char *reply(llm_session session, llm_turn turn, const llm_options *options, llm_summary *summary) {
+char *reply(llm_session session, llm_turn turn, const llm_options *options, llm_summary *summary) {
     llm_reply got;
     if (!llm_ask(session, turn, options, &got)) return told("asking"), NULL;
     char *text = strdup(got.text.ptr);
@@ -51,7 +48,7 @@ static char *reply(llm_session session, llm_turn turn, const llm_options *option
     return text;
 }
 
-static bool is_text(const char *what, char *got, const char *wanted) {
+bool is_text(const char *what, char *got, const char *wanted) {
     if (!got) return false;
     bool same = !strcmp(got, wanted) || fail("%s: '%s', wanted '%s'", what, got, wanted);
     free(got);
@@ -63,7 +60,7 @@ static bool is_fresh(llm_session session) {
     return is_text("afterwards", reply(session, words(CAPITAL), &greedy, NULL), "The capital of Japan is Tokyo.");
 }
 
-static bool encode(model on, const char *text, bool special, token_list *tokens) {
+bool encode(model on, const char *text, bool special, token_list *tokens) {
     LLM_RESULT(token_list) result;
     import_encode(on.graph.handle, text, strlen(text), special, &result);
     if (!result.failed) return *tokens = result.ok, true;
@@ -71,8 +68,7 @@ static bool encode(model on, const char *text, bool special, token_list *tokens)
     return told("encoding");
 }
 
-/* The text that the model sees of one message, control tokens spelled out; the caller frees it. */
-static char *render(model on, const char *text) {
+char *render(model on, const char *text) {
     llm_part part = { .tag = LLM_PART_TEXT, .text = llm_str_of(text) };
     llm_message message = { .role = LLM_USER, .parts = { &part, 1 } };
     LLM_RESULT(llm_str) result;
@@ -80,6 +76,14 @@ static char *render(model on, const char *text) {
     if (!result.failed) return (char *)result.ok.ptr;
     llm_fail(result.error);
     return told("rendering"), NULL;
+}
+
+bool decode(model on, const uint32_t *tokens, size_t count, llm_str *text) {
+    LLM_RESULT(llm_str) result;
+    import_decode(on.graph.handle, tokens, count, &result);
+    if (!result.failed) return *text = result.ok, true;
+    llm_fail(result.error);
+    return told("decoding");
 }
 
 static bool count_tokens(model on, const char *text, bool special, size_t *count) {
@@ -274,67 +278,6 @@ static bool drop_frees(void) {
     return good && seen("%d replies dropped at once", TIMES);
 }
 
-/* ---- the shared door: the best token of hand-made tensors, again and again, against the prompt's reply */
-
-static nn_named row(const char *name, const int64_t *values, uint32_t count) {
-    return (nn_named){ str_of(name), tensor_of(NN_I64, DIMENSIONS(1, count), values, count * sizeof *values) };
-}
-
-static bool best_token(model on, const int64_t *ids, uint32_t count, int64_t *best) {
-    static int64_t ones[256], places[256];
-    for (uint32_t i = 0; i < count; i++) ones[i] = 1, places[i] = i;
-    nn_named_list outputs;
-    nn_error error;
-    nn_named inputs[] = { row("input_ids", ids, count), row("attention_mask", ones, count), row("position_ids", places, count) };
-    if (!nn_compute(on.context, inputs, 3, &outputs, &error)) { /* not every model wants places */
-        nn_error_drop(error);
-        nn_named fewer[] = { row("input_ids", ids, count), row("attention_mask", ones, count) };
-        if (!computes("the tokens", on, fewer, 2, &outputs)) return false;
-    }
-    nn_bytes data = nn_tensor_data(outputs.ptr[0].tensor);
-    nn_dimensions dimensions = nn_tensor_dimensions(outputs.ptr[0].tensor); /* [1, tokens, vocabulary] */
-    uint32_t vocabulary = dimensions.ptr[2];
-    const float *last = (const float *)data.ptr + (size_t)(count - 1) * vocabulary;
-    *best = 0;
-    for (uint32_t i = 1; i < vocabulary; i++)
-        if (last[i] > last[*best]) *best = i;
-    free((void *)data.ptr), free((void *)dimensions.ptr);
-    free_outputs(&outputs);
-    return true;
-}
-
-static bool same_door(void) {
-    token_list prompt;
-    int64_t ids[256];
-    uint32_t made[HAND_MADE];
-    model on;
-    llm_session session;
-    if (!open_tiny(&on, &session)) return false;
-    char *rendered = render(on, CAPITAL);
-    bool good = rendered && encode(on, rendered, true, &prompt);
-    free(rendered);
-    if (!good) return close_tiny(on, session), false;
-    uint32_t count = (uint32_t)prompt.len;
-    for (uint32_t i = 0; i < count; i++) ids[i] = prompt.ptr[i];
-    for (int i = 0; good && i < HAND_MADE; i++) {
-        good = best_token(on, ids, count, &ids[count]);
-        made[i] = (uint32_t)ids[count++];
-    }
-    LLM_RESULT(llm_str) text = { .failed = true };
-    if (good) import_decode(on.graph.handle, made, HAND_MADE, &text);
-    if (good && text.failed) llm_fail(text.error), good = told("decoding");
-    llm_options few = greedy;
-    few.max_output_tokens = (llm_option_u32)LLM_SOME(HAND_MADE);
-    llm_turn turns[] = { words(CAPITAL), { .tag = LLM_TOKENS, .tokens = { prompt.ptr, prompt.len } } };
-    for (size_t i = 0; good && i < COUNT(turns); i++)
-        good = is_text(i ? "as tokens" : "as text", reply(session, turns[i], &few, NULL), text.ok.ptr);
-    if (good) seen("'%s' of tensors, tokens and text", text.ok.ptr);
-    if (!text.failed) llm_free(text.ok.ptr);
-    free((void *)prompt.ptr);
-    close_tiny(on, session);
-    return good;
-}
-
 static const suite_case prompt_cases[] = {
     { "J.not-promptable", "a session on a graph that takes tensors only is not-promptable", tensors_only },
     { "J.empty-prompt", "an empty prompt is answered or invalid, and nothing breaks", empty_prompt },
@@ -346,11 +289,10 @@ static const suite_case prompt_cases[] = {
     { "J.characters", "a character that is split across tokens comes in one piece", whole_characters },
     { "J.history", "the second turn knows the first", history },
     { "J.drop-frees", "a dropped reply frees its place and takes its turn back", drop_frees },
-    { "J.same-door", "hand-made tensors, tokens and a prompt give the same tokens", same_door },
     { 0 },
 };
 
 int main(int argc, char **argv) {
-    static const suite_case *const groups[] = { prompt_cases, NULL };
+    static const suite_case *const groups[] = { prompt_cases, door_cases, NULL };
     return suite_main(argc, argv, groups, NULL);
 }
