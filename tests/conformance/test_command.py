@@ -76,7 +76,8 @@ def test_prints_json_and_writes_a_page(command: Command, tmp_path: Path) -> None
     assert page.startswith("# Conformance to wasi:nn 0.2.0-rc-2024-10-28\n\nHost: **wit-llm 0.1.0**  \n")
     assert f"Date: {said['date']}  \n" in page
     assert f"wasmtime {said['versions']['wasmtime']}, " in page
-    assert "Cases: I\n" in page
+    made_by = "wit-llm conformance --backend onnx --backend openvino I --json --report page.md"
+    assert f"Cases: I  \nMade by: `{made_by}`\n" in page
     assert f"| `nn.wasm` | `{hashlib.sha256(IN_C.nn.read_bytes()).hexdigest()}` |\n" in page
     assert f"| `I.numbers` | {case['claim']} | pass | pass |\n" in page
     assert f"| `I.numbers` | pass | {case['results']['onnx']['seen']} |\n" in page

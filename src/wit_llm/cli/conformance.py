@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,6 +93,7 @@ def conformance(  # noqa: PLR0913 -- a parameter for each option
     backends = [ALL[name] for name in dict.fromkeys(names or BACKENDS)]
     looking = IN_C if guests is None else Guests(guests)
     found = check(under_test, backends, asked, looking, _progress if sys.stderr.isatty() else _silent)
+    found = replace(found, command=shlex.join(["wit-llm", *sys.argv[1:]]))
     warn(found, events)
     if report is not None:
         report.write_text(as_page(found))

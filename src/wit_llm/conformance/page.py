@@ -33,6 +33,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "versions": dict(report.versions),
         "guests": dict(report.guests),
         "asked": list(report.asked),
+        "command": report.command,
         "backends": {name: {r.value: report.count(name, r) for r in Result} for name in report.findings},
         "cases": [
             {
@@ -57,8 +58,9 @@ def as_page(report: Report) -> str:
         "",
         f"Host: **{report.host}**  ",
         f"Date: {report.date}  ",
-        f"Versions: {', '.join(f'{name} {version}' for name, version in report.versions.items())}  ",
-        f"Cases: {', '.join(report.asked) or 'all'}",
+        f"With: {', '.join(f'{name} {version}' for name, version in report.versions.items())}  ",
+        f"Cases: {', '.join(report.asked) or 'all'}  ",
+        f"Made by: `{report.command}`",
         "",
         "Each case is a claim about a host, decided by WebAssembly components that run in it, the guests below. A",
         "backend is the format of the models that the host was given. *Not run*: the host lacks what the case needs,",

@@ -146,6 +146,7 @@ class Report:
         asked: Names or letters of cases; empty where it was all of them.
         cases: All that were asked for, in their order.
         findings: By the name of the backend, and in it by the name of the case.
+        command: What makes it again.
     """
 
     host: str
@@ -155,6 +156,7 @@ class Report:
     asked: Sequence[str]
     cases: Sequence[Case]
     findings: Mapping[str, Mapping[str, Finding]]
+    command: str = ""
 
     def count(self, backend: str, result: Result) -> int:
         """How many cases of a backend ended so."""

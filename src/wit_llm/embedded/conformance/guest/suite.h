@@ -61,7 +61,9 @@ void free_outputs(nn_named_list *outputs);
 
 /* ---- errors */
 
-/* Whether an error has this code and a text that says something and holds nothing hidden. Drops it; `seen` has it. */
+/* Whether an error has this code, or any, and a text that says something and holds nothing hidden. Drops it; `seen` has
+ * it. */
+enum { ANY_CODE = 255 };
 bool is_error(const char *what, nn_error error, uint8_t code);
 /* Compute, which must be refused with this code. */
 bool refuses(const char *what, model on, const nn_named *inputs, size_t count, uint8_t code);
