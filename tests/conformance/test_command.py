@@ -190,6 +190,7 @@ def test_what_cannot_be_asked_is_one_line(command: Command, args: list[str], sta
     assert (done.status, done.stdout, done.stderr) == (status, "", f"{told}\n")
 
 
+@pytest.mark.slow
 def test_our_own_command_is_a_host_like_any_other(command: Command) -> None:
     """Our host passes by way of its command line as well, a process for each guest."""
     template = f"{sys.executable} -m wit_llm run {{graphs}} {{component}} {{args}}"

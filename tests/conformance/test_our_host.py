@@ -18,6 +18,7 @@ from wit_llm.conformance.hosts import Ours, Sandbox
 from wit_llm.conformance.suite import BACKENDS, FOLDER, IN_C, Backend, Finding, Guests, Result
 
 OPENVINO = BACKENDS["openvino"]
+OURS = Ours(cache_dir=CACHE / "wit-llm")
 # a process that imports torch takes seconds, and each graph is one; `wit-llm conformance` runs them all
 FEW = ("D.load", "E.name-twice", "E.two-in-two-out", "E.wrong-type", "I.numbers")
 
@@ -31,7 +32,6 @@ class Kept:
     versions: Mapping[str, str] = {}
 
     def __init__(self) -> None:
-        self._ours = Ours(cache_dir=CACHE / "wit-llm")
         self._stack = ExitStack()
         self._open: dict[tuple[str, frozenset[str], bool], Sandbox] = {}
 
@@ -40,7 +40,7 @@ class Kept:
         """The same sandbox for the same graphs."""
         key = (backend.name, frozenset(graphs), load)
         if key not in self._open:
-            self._open[key] = self._stack.enter_context(self._ours.open(backend, graphs, load=load))
+            self._open[key] = self._stack.enter_context(OURS.open(backend, graphs, load=load))
         yield self._open[key]
 
     def close(self) -> None:
@@ -105,9 +105,9 @@ def test_limits_are_met(openvino: dict[str, Finding], name: str, seen: str) -> N
 
 
 @pytest.mark.parametrize("backend", ["onnx", "pytorch", "torchscript"])
-def test_each_format_meets_the_same_expectations(ours: Kept, backend: str) -> None:
+def test_each_format_meets_the_same_expectations(backend: str) -> None:
     """The same cases, the same numbers, whatever the models are written in."""
-    report = check(ours, [BACKENDS[backend]], FEW)
+    report = check(OURS, [BACKENDS[backend]], FEW)
     assert {name: each.result for name, each in report.findings[backend].items()} == dict.fromkeys(FEW, Result.PASSED)
 
 

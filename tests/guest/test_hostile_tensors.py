@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import os
 import resource
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -44,10 +48,57 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> Graphs:
     return Graphs(tmp_path_factory.mktemp("graphs"))
 
 
+# What runs beside every hostile guest: it says what came back of tensors that nobody else has.
+NEIGHBOUR = """
+context, number = graph.load_by_name("echo").init_execution_context(), 0
+while True:
+    data = bytes([number % 256, number * 7 % 256])
+    [(name, out)] = context.compute([(f"n{number}", tensor.Tensor([2], tensor.TensorType.U8, data))])
+    say(name, *out.data())
+    number += 1
+    time.sleep(0.005)
+"""
+
+
 def _lines(driver: Driver, graphs: Graphs, source: str, *kinds: str, limits: Limits | None = None) -> list[str]:
-    """What a guest prints that may load these graphs of OpenVINO's, and ``echo``."""
-    granted = ["echo", *(f"{kind}={graphs.folder('openvino', kind)}" for kind in kinds)]
-    return driver.run(SETUP + driver.source(source), graphs=granted, limits=limits).stdout.decode().splitlines()
+    """
+    What a guest prints that may load these graphs of OpenVINO's, and ``echo``.
+
+    Whatever it does, a neighbour gets its own answers meanwhile, and no folder of the host's shows.
+    """
+    folders = {kind: str(graphs.folder("openvino", kind)) for kind in kinds}
+    granted = ["echo", *(f"{kind}={folder}" for kind, folder in folders.items())]
+    host = driver.host(granted, limits)
+    with _neighbour(host, driver.component):
+        out = driver.run(SETUP + driver.source(source), graphs=granted, limits=limits).stdout.decode()
+    assert [folder for folder in folders.values() if folder in out] == []
+    return out.splitlines()
+
+
+@contextmanager
+def _neighbour(host: Host, component: Path) -> Iterator[None]:
+    """Have a guest compute meanwhile, and compare all that it says with what it says alone."""
+    said = bytearray()
+    begun = threading.Event()
+
+    def hear(data: bytes) -> None:
+        said.extend(data)
+        begun.set()
+
+    guest = host.start(component, [NEIGHBOUR], stdin=b"", stdout=hear, stderr=hear)
+    try:
+        assert begun.wait(60)
+        yield
+        before = len(said)
+        while guest.alive and len(said) == before:
+            time.sleep(0.001)  # it goes on
+    finally:
+        guest.end("that was enough")
+        with pytest.raises(GuestTrapped, match="that was enough$"):
+            guest.wait()
+    count = said.count(b"\n")
+    assert said.decode().splitlines()[:count] == [f"n{i} {i % 256} {i * 7 % 256}" for i in range(count)]
+    assert guest.handles == 0
 
 
 def test_bytes_that_are_not_as_many_as_the_dimensions_say(driver: Driver, graphs: Graphs) -> None:

@@ -74,9 +74,9 @@ def conformance(  # noqa: PLR0913 -- a parameter for each option
 
     \b
     Examples:
-      wit-llm conformance --backend openvino
+      wit-llm conformance --backend openvino A I
       wit-llm conformance --backend onnx --json E.add I
-      wit-llm conformance --backend openvino --report conformance.md A B
+      wit-llm conformance --backend openvino --report conformance.md A I
     """
     from wit_llm.conformance.driver import check
     from wit_llm.conformance.hosts import Command, Ours
