@@ -114,6 +114,14 @@ WRONG: dict[str, list[tuple[dict[str, Ended | None], Result, str]]] = {
         ),
     ],
     "G.long-list": [({"long-list": _ended(fail="5 bytes of 4194304")}, Result.FAILED, "5 bytes of 4194304")],
+    "G.compute-bytes": [
+        ({"explode": _ended(fail="32768 rows of 32768")}, Result.FAILED, "32768 rows of 32768"),
+        (
+            {"explode": _ended(how=TRAPPED), "quick": _ended(how="the host died")},
+            Result.FAILED,
+            "the guest trapped; the next guest: the host died",
+        ),
+    ],
     "H.guests": [({"many": _ended(fail="y: byte 0")}, Result.FAILED, "8 of 8 guests: y: byte 0")],
     "H.long-compute": [
         (
@@ -160,6 +168,7 @@ def test_what_holds_is_told_too() -> None:
         "trap": _ended("trapping", how=TRAPPED),
         "hoard-bytes": _ended(how=TRAPPED),
         "long-list": _ended("4194304 bytes"),
+        "explode": _ended("an error, and the graph works on"),
         "many": _ended("100 answers"),
     }
     found = {case.name: case.finding(Stage(Scripted(guests), IN_C)) for case in DRIVEN if case.name != "H.long-compute"}

@@ -99,6 +99,8 @@ WRONG = {
     "tensors-can-be-prompted": Wrong({"[static]session.open": wrong.any_graph}, "J.not-promptable", "J.history"),
     "empty-prompts-break": Wrong({ASK: wrong.no_empty}, "J.empty-prompt", "J.history"),
     "prompts-are-cut": Wrong({ASK: wrong.short_prompts}, "J.overflow", "J.history"),
+    "sessions-run-out": Wrong(wrong.sessions_run_out(), "J.sessions", "J.not-promptable J.overflow"),
+    "long-prompts-break": Wrong({ASK: wrong.no_long_prompts}, "J.prompt-bytes", "J.overflow"),
     "options-are-ignored": Wrong({ASK: wrong.default_options}, "J.max-tokens J.stop", "J.history"),
     "replies-differ": Wrong(wrong.moody(), "J.greedy J.drop-frees", "J.characters"),
     "history-is-lost": Wrong({ASK: wrong.forgetful}, "J.history", "J.greedy"),

@@ -16,7 +16,15 @@ from dataclasses import replace
 
 from wit_llm.backends.base import Target
 from wit_llm.conformance.suite import MODELS
-from wit_llm.errors import BackendFailure, ErrorCode, InvalidArgument, NNError, NotFound
+from wit_llm.errors import (
+    BackendFailure,
+    ErrorCode,
+    InvalidArgument,
+    NNError,
+    NotFound,
+    QuotaExceeded,
+    QuotaKind,
+)
 from wit_llm.graph import ExecutionContext
 from wit_llm.loading.builders import Encoding
 from wit_llm.options import ByPreset, Options, Preset
@@ -311,6 +319,25 @@ def no_empty(guest: Guest, session: Session, turn: Turn, options: Options | None
 def short_prompts(guest: Guest, session: Session, turn: Turn, options: Options | None) -> Reply:
     """A prompt is cut so that it fits."""
     return session.ask(Say(turn.text[:500]) if isinstance(turn, Say) else turn, options)
+
+
+def no_long_prompts(guest: Guest, session: Session, turn: Turn, options: Options | None) -> Reply:
+    """A million bytes break the backend."""
+    if isinstance(turn, Say) and len(turn.text) > 1_000_000:
+        raise BackendFailure("something went wrong")
+    return session.ask(turn, options)
+
+
+def sessions_run_out() -> Functions:
+    """Ten sessions, and then none ever."""
+    count = itertools.count()
+
+    def open_(guest: Guest, graph: Loaded, setup: Setup) -> Session:
+        if next(count) > 9:
+            raise QuotaExceeded(QuotaKind.SESSIONS, 10)
+        return Session(graph.model, setup, guest.bell, guest.limits)
+
+    return {"[static]session.open": open_}
 
 
 def default_options(guest: Guest, session: Session, turn: Turn, options: Options | None) -> Reply:

@@ -17,6 +17,7 @@ HELD = 50
 HOARDED = 300
 TRAPS = 6
 LONG_BYTES = 4 << 20
+EXPLODING = 1 << 15  # rows, and columns, of FP32
 
 Verdict = tuple[Result, str]
 
@@ -235,6 +236,11 @@ DRIVEN: tuple[Driven, ...] = (
         "G.long-list",
         "a list<u8> of 4 MiB comes through, or that guest alone is ended",
         _ends_alone("long-list", LONG_BYTES),
+    ),
+    Driven(
+        "G.compute-bytes",
+        "4 GiB out for 128 KiB in are an error and the graph works on, or that guest alone is ended",
+        _ends_alone("explode", EXPLODING),
     ),
     Driven("H.guests", "eight guests at once on one graph get their own answers", _guests),
     Driven("H.long-compute", "a long compute does not hold up another graph", _long_compute),

@@ -24,7 +24,9 @@ from wit_llm.registry import Grant, read_manifest
 LONGEST_S = 300.0  # a guest that takes longer hangs
 
 # Small, so that every limit is met by guests that a host without limits runs as well.
-LIMITS = Limits(handles=400, tensor_bytes=1 << 20, held_bytes=8 << 20, loaded_graphs=2, graph_bytes=1 << 20)
+LIMITS = Limits(
+    handles=400, tensor_bytes=1 << 20, held_bytes=8 << 20, compute_bytes=2 << 30, loaded_graphs=2, graph_bytes=1 << 20
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,15 @@ def long_list(size):
     note(f"{size} bytes")
 
 
+@act
+def explode(count):
+    """Compute 4 GiB of a few bytes, which no guest could hold."""
+    on = context("square")
+    refused(None, on.compute, [("x", Tensor([count], TensorType.FP32, bytes(4 * count)))])
+    gives(on, [("x", fp32(1, 3))], ("y", [2, 2], "FP32", struct.pack("4f", 1, 3, 3, 9)))
+    note("an error, and the graph works on")
+
+
 # ---------------------------------------------------------------- H: at once
 
 

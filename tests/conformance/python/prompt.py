@@ -136,6 +136,37 @@ def too_long():
     return f"{said.requested} tokens; the window of {said.window} leaves {said.available}"
 
 
+@case("J.prompt-bytes")
+def too_many_bytes():
+    """A prompt of 5 MB is overflow or quota, and the session works on."""
+    with load("tiny") as of, session(of) as talk:
+        said = error_of((types.Error_Overflow, types.Error_Quota), talk.ask, Turn_Say("a" * (5 << 20)), greedy())
+        is_fresh(talk)
+    return str(said)
+
+
+@case("J.sessions")
+def sessions_are_limited():
+    """Too many sessions are quota, and all is well once they are dropped."""
+    hoard = []
+    with load("tiny") as of:
+        try:
+            while len(hoard) < 100:
+                hoard.append(session(of))
+            told = "no limit up to 100"
+        except Err as raised:
+            if not (
+                isinstance(raised.value, types.Error_Quota) and raised.value.value.kind == types.QuotaKind.SESSIONS
+            ):
+                raise
+            told = f"quota after {len(hoard)}"
+        for one in hoard:
+            one.__exit__(None, None, None)
+        with session(of) as talk:
+            is_fresh(talk)
+    return told
+
+
 @case("J.max-tokens")
 def max_tokens():
     """max-output-tokens ends a reply as length."""

@@ -111,6 +111,23 @@ static bool long_list(uint32_t bytes) {
     return back.len == bytes ? note("%u bytes", (unsigned)bytes) : fail("%zu bytes of %u", back.len, (unsigned)bytes);
 }
 
+/* 4 GiB and more for a few bytes, which no guest could hold. */
+static bool explode(uint32_t count) {
+    model on;
+    nn_error error;
+    nn_named_list outputs;
+    if (!open_model("square", &on)) return false;
+    float *values = calloc(count, sizeof *values);
+    nn_named input = NAMED("x", floats(values, count));
+    if (nn_compute(on.context, &input, 1, &outputs, &error)) return fail("%u rows of %u", (unsigned)count, (unsigned)count);
+    if (!is_error("the compute", error, ANY_CODE)) return false;
+    static const float values_after[] = { 1, 3 }, wanted[] = { 1, 3, 3, 9 };
+    nn_named little = NAMED("x", floats(values_after, 2));
+    if (!computes("a small one after it", on, &little, 1, &outputs)) return false;
+    bool good = is_output(&outputs, 0, "y", NN_FP32, DIMENSIONS(2, 2), wanted, sizeof wanted);
+    return good && note("an error, and the graph works on");
+}
+
 /* ---- H: at once */
 
 static bool many(uint32_t seed) {
@@ -174,6 +191,6 @@ static bool load(uint32_t number) {
 const suite_act acts[] = {
     { "load", load },
     { "use-consumed", use_consumed }, { "plant", plant }, { "look", look }, { "hold", hold }, { "forge", forge },
-    { "trap", trap }, { "hoard-bytes", hoard_bytes }, { "long-list", long_list }, { "many", many }, { "slow", slow },
+    { "trap", trap }, { "hoard-bytes", hoard_bytes }, { "long-list", long_list }, { "explode", explode }, { "many", many }, { "slow", slow },
     { "quick", quick }, { 0 },
 };

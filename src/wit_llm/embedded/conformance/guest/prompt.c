@@ -14,6 +14,7 @@ void import_decode(int32_t graph, const uint32_t *tokens, size_t count, void *re
 LLM_IMPORT("wit-llm:nn/tokenizer@0.1.0", "render")
 void import_render(int32_t graph, const llm_message *messages, size_t count, const llm_tool *tools, size_t none, void *result);
 LLM_PROMPT("[method]session.measure") void import_measure(const void *arguments, void *result);
+enum { SESSIONS = 3 }; /* of quota-kind */
 LLM_PROMPT("[method]session.mark") int32_t import_mark(int32_t session);
 
 /* ---- what the cases are made of */
@@ -171,6 +172,45 @@ static bool too_long(void) {
     return good && seen("%s", said);
 }
 
+static bool too_many_bytes(void) {
+    enum { BYTES = 5 << 20 };
+    model on;
+    llm_session session;
+    llm_reply got;
+    char *text = malloc(BYTES + 1);
+    memset(text, 'a', BYTES), text[BYTES] = 0;
+    if (!open_tiny(&on, &session)) return free(text), false;
+    bool answered = llm_ask(session, words(text), &greedy, &got), good = false;
+    uint8_t tag = llm_last_error.tag;
+    free(text);
+    if (answered) llm_reply_free(&got), fail("5 MB were answered");
+    else good = tag == LLM_E_OVERFLOW || tag == LLM_E_QUOTA || told("neither overflow nor quota");
+    char said[200];
+    snprintf(said, sizeof said, "%s", llm_strerror());
+    good = good && is_fresh(session);
+    close_tiny(on, session);
+    return good && seen("%s", said);
+}
+
+static bool sessions_are_limited(void) {
+    enum { MOST = 100 };
+    llm_session hoard[MOST];
+    model on;
+    int count = 0;
+    bool met = false, good = true;
+    if (!open_model("tiny", &on)) return false;
+    while (!met && count < MOST) {
+        met = !llm_open((llm_graph){ on.graph.handle }, NULL, &hoard[count]);
+        count += !met;
+    }
+    if (met && (llm_last_error.tag != LLM_E_QUOTA || llm_last_error.quota.kind != SESSIONS)) good = told("another error than quota");
+    for (int i = 0; i < count; i++) llm_session_drop(hoard[i]);
+    if (good && llm_open((llm_graph){ on.graph.handle }, NULL, &hoard[0])) good = is_fresh(hoard[0]), llm_session_drop(hoard[0]);
+    else if (good) good = told("once all are dropped");
+    close_model(on);
+    return good && (met ? seen("quota after %d", count) : seen("no limit up to %d", MOST));
+}
+
 static bool max_tokens(void) {
     llm_options three = greedy;
     three.max_output_tokens = (llm_option_u32)LLM_SOME(3);
@@ -283,6 +323,8 @@ static const suite_case prompt_cases[] = {
     { "J.empty-prompt", "an empty prompt is answered or invalid, and nothing breaks", empty_prompt },
     { "J.control-text", "control tokens that a user writes out stay text", control_text },
     { "J.overflow", "a prompt longer than the window is overflow with its numbers, and nothing is cut", too_long },
+    { "J.prompt-bytes", "a prompt of 5 MB is overflow or quota, and the session works on", too_many_bytes },
+    { "J.sessions", "too many sessions are quota, and all is well once they are dropped", sessions_are_limited },
     { "J.max-tokens", "max-output-tokens ends a reply as length", max_tokens },
     { "J.stop", "a stop string ends a reply as stop-string, and is not part of it", stop_string },
     { "J.greedy", "greedy replies repeat", greedy_repeats },
