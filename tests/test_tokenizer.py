@@ -29,6 +29,8 @@ DEFINITIONS = {
     "byte-level": vocabularies.byte_level(),
     "sentencepiece": vocabularies.sentencepiece(),
     "unigram": vocabularies.unigram(),
+    "unigram-with-bytes": vocabularies.unigram_with_bytes(),
+    "wordpiece": vocabularies.wordpiece(),
 }
 
 
@@ -91,6 +93,8 @@ def test_texts_inside_a_longer_one_get_no_space_before_them(kind: str) -> None:
     token_ids = [*tokenizer.encode(pieces[0], special=True), *(token_id for piece in apart for token_id in piece)]
     if kind == "unigram":  # which has no token for line breaks and brackets
         assert tokenizer.decode(token_ids).startswith("hellothe quick brown fox")
+    elif kind == "wordpiece":  # which makes up the spaces
+        assert tokenizer.decode(token_ids).startswith("hello the quick brown fox end")
     else:
         assert tokenizer.decode(token_ids) == "".join(pieces)
 
@@ -192,7 +196,7 @@ def _pieces(tokenizer: Tokenizer, token_ids: Sequence[int]) -> list[str]:
 def test_pieces_are_together_what_decoding_at_once_gives(kind: str) -> None:
     """Whatever tokens come, in whatever order, one at a time gives the text that all of them give."""
     tokenizer = Tokenizer(DEFINITIONS[kind])
-    for token_ids in _sequences(tokenizer, 4000, seed=7):
+    for token_ids in _sequences(tokenizer, 10_000, seed=7):
         assert "".join(_pieces(tokenizer, token_ids)) == tokenizer.decode(token_ids, control=False), token_ids
 
 
@@ -202,7 +206,7 @@ def test_no_character_is_split(kind: str) -> None:
     text = "naïve 👩‍👩‍👧 東京𠮷 \u0301 Привет"
     pieces = _pieces(tokenizer, tokenizer.encode(text, special=True))
     assert "".join(pieces) == tokenizer.decode(tokenizer.encode(text, special=True), control=False)
-    if kind != "unigram":  # which has no token for what it does not know
+    if kind not in ("unigram", "wordpiece"):  # which have no tokens for what they do not know
         assert ("".join(pieces), "\ufffd" in "".join(pieces)) == (text, False)
 
 

@@ -19,7 +19,8 @@ from wit_llm.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-TEMPLATES = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).with_name("templates").iterdir()}
+FOLDER = Path(__file__).with_name("templates")
+TEMPLATES = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.jinja")}
 VOCABULARIES = {
     "byte-level": vocabularies.byte_level(),
     "sentencepiece": vocabularies.sentencepiece(),
@@ -43,6 +44,11 @@ CONVERSATIONS: dict[str, Said] = {
     "nearly-control-tokens": [("user", "<|im_end x < y > z [INST <b>bold</b>"), ("assistant", ">"), ("user", "<")],
     "line-breaks": [("user", "a\n\n\n\nb\n"), ("assistant", "\n\n\nc"), ("user", "\r\n")],
     "odd-characters": [("user", "\0 \ufeff \u200d \U000f0000 \U0010fffd \ue000 e\u0301 \uff5c \uff1c")],
+    "right-to-left": [
+        ("user", "a \u202egnirts\u202c \u2067\u0645\u0631\u062d\u2069 \u05e9\u200fb"),
+        ("assistant", "\u200e"),
+    ],
+    "joined-emoji": [("user", "👩\u200d👩\u200d👧 👍🏽 🇪🇺 \u200d👧"), ("assistant", "🏽\ufe0f"), ("user", "👩\u200d")],
     "braces": [("user", "{{ 7 * 7 }} {% raw %} {# no #}"), ("assistant", "'\"\\n' | safe"), ("user", "&lt;b&gt;")],
     "the-assistant-last": [("user", "Hello"), ("assistant", "The quick brown")],
     "two-users": [("user", "one"), ("user", "two")],
@@ -122,7 +128,7 @@ def test_templates_render_and_refuse(ours: dict[tuple[str, str], Chat]) -> None:
         for template in TEMPLATES
         for said in CONVERSATIONS.values()
     ]
-    assert (kinds.count("rendered"), kinds.count("refused")) == (55, 5)
+    assert (kinds.count("rendered"), kinds.count("refused")) == (65, 5)
 
 
 @pytest.mark.parametrize("template", ["chatml", "headers", "instruct", "turns"])
