@@ -15,13 +15,16 @@ FENCES = {
     "transformers": ("backends/pytorch_",),
     "safetensors": ("backends/pytorch_",),
     "openvino": ("backends/openvino",),
-    "openvino_genai": ("backends/openvino.py",),
+    "openvino_genai": ("backends/openvino.py", "backends/openvino_gguf.py"),
     "tokenizers": ("tokenizer.py",),
     "jinja2": ("text/template.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
 }
-SHARED_BY_BACKENDS = {f"backends/{name}.py" for name in ("__init__", "base", "config", "scoring", "settings", "table")}
+SHARED_BY_BACKENDS = {
+    f"backends/{name}.py"
+    for name in ("__init__", "base", "config", "folder", "gguf", "mistakes", "scoring", "settings", "table")
+}
 
 # the lock, and the worker at the other end of the line, which trusts its host
 DOORS = ["graph.py", "worker/loop.py"]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from wit_llm.backends.base import Signature, Target
 from wit_llm.backends.config import MODULES
+from wit_llm.backends.mistakes import no_folder
 from wit_llm.backends.table import BACKENDS, detect
 from wit_llm.bell import Bell
 from wit_llm.errors import BackendFailure, NotFound, OperatorError, Unsupported
@@ -103,7 +104,7 @@ class Grant:
         except ValueError:
             raise OperatorError(f"{where}: no target {values['target']!r}; there are cpu, gpu, tpu") from None
         if not grant.path.is_dir():
-            raise OperatorError(f"{where}: there is no folder {grant.path}; a graph is a folder")
+            raise OperatorError(f"{where}: {no_folder(grant.path)}")
         settings = {str(k): str(v) for k, v in dict(values.get("settings", {})).items()}
         signature = Signature(_specs(values, "inputs", where), _specs(values, "outputs", where))
         return replace(

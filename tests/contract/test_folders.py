@@ -132,7 +132,9 @@ def _config(text: str) -> Callable[[Path], None]:
             _junk("a.onnx", "b.onnx"), "{folder} holds 2 files *.onnx; a graph is a folder with one", id="two"
         ),
         pytest.param(
-            _junk("README"), "{folder} holds neither openvino_model.xml nor model.xml nor a file *.onnx", id="none"
+            _junk("README"),
+            "{folder} holds neither openvino_model.xml nor model.xml nor a file *.onnx or *.gguf",
+            id="none",
         ),
         pytest.param(_config("{"), "{folder}/config.json: Input data was truncated", id="cut-config"),
         pytest.param(

@@ -71,14 +71,37 @@ def test_a_graph_of_tensors_is_not_promptable(tmp_path: Path) -> None:
         _open(tmp_path, ECHO, tensors_only=True)
 
 
-def test_without_a_tokenizer_it_is_not_promptable(tmp_path: Path) -> None:
-    """The message names what is missing and how to make it, and no path."""
+_MAKING = (
+    """`python -c "from transformers import AutoTokenizer as T; T.from_pretrained('DIR').save_pretrained('DIR')"`"""
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "way_out"),
+    [
+        pytest.param(
+            None,
+            "copy that of the model that it was made from into it, together with tokenizer_config.json",
+            id="nothing",
+        ),
+        pytest.param(
+            "tokenizer.model",
+            f"to make one of tokenizer.model: `pip install transformers sentencepiece protobuf tiktoken` and {_MAKING}",
+            id="sentencepiece",
+        ),
+        pytest.param("merges.txt", f"to make one of merges.txt: `pip install transformers` and {_MAKING}", id="merges"),
+        pytest.param(
+            "vocab.txt", f"to make one of vocab.txt: `pip install transformers` and {_MAKING}", id="wordpiece"
+        ),
+    ],
+)
+def test_without_a_tokenizer_it_is_not_promptable(tmp_path: Path, name: str | None, way_out: str) -> None:
+    """The message names what is missing, and the command that makes it of what there is, and no path."""
+    if name is not None:
+        (tmp_path / name).touch()
     with pytest.raises(NotPromptable) as caught:
         _open(tmp_path, {})
-    assert str(caught.value) == (
-        "graph 'kitten' has no tokenizer.json in its folder; "
-        "to make one: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"
-    )
+    assert str(caught.value) == f"graph 'kitten' has no tokenizer.json in its folder; {way_out}"
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,19 @@ class ModelConfig(msgspec.Struct, frozen=True):
     The fields of a transformers config that are read here; the rest is the library's business.
 
     Args:
+        max_position_embeddings: Tokens of the window; the names after it are those of other families for the same.
         auto_map: Names Python code in the folder, which is never run.
+        quantization_config: How the weights are packed, where they are.
+        quantization: The same as MLX says it.
         text_config: Where a model of several media keeps the other fields for its language part.
     """
 
     vocab_size: int | None = None
     max_position_embeddings: int | None = None
     n_positions: int | None = None
+    max_sequence_length: int | None = None
+    max_seq_len: int | None = None
+    seq_length: int | None = None
     num_hidden_layers: int | None = None
     num_attention_heads: int | None = None
     num_key_value_heads: int | None = None
@@ -33,6 +39,8 @@ class ModelConfig(msgspec.Struct, frozen=True):
     model_type: str = ""
     is_encoder_decoder: bool = False
     auto_map: dict[str, object] | None = None
+    quantization_config: dict[str, object] | None = None
+    quantization: dict[str, object] | None = None
     text_config: ModelConfig | None = None
 
     @property
@@ -40,18 +48,36 @@ class ModelConfig(msgspec.Struct, frozen=True):
         """The fields of the language part."""
         return self.text_config or self
 
-    def text_info(self) -> TextInfo:
+    @property
+    def window(self) -> int | None:
+        """Tokens that the model can hold, by whatever name."""
+        return (
+            self.max_position_embeddings
+            or self.n_positions
+            or self.max_sequence_length
+            or self.max_seq_len
+            or self.seq_length
+        )
+
+    @property
+    def quantised(self) -> str | None:
+        """Who packed the weights; none where they are as they were trained."""
+        if self.quantization_config is not None:
+            return str(self.quantization_config.get("quant_method", "a method that it does not name"))
+        return None if self.quantization is None else "mlx"
+
+    def text_info(self, file: str = "config.json") -> TextInfo:
         """
         Vocabulary and window.
 
         Raises:
-            OperatorError: One of them is not there.
+            OperatorError: One of them is not there; ``file`` is where it was looked for.
         """
         vocab_size = self.language.vocab_size
-        window = self.language.max_position_embeddings or self.language.n_positions
+        window = self.language.window
         if not vocab_size or not window:
             missing = "max_position_embeddings" if vocab_size else "vocab_size"
-            raise OperatorError(f"config.json does not say {missing!r}, without which no prompt can be checked")
+            raise OperatorError(f"{file} does not say {missing!r}, without which no prompt can be checked")
         return TextInfo(vocab_size, window)
 
     def kv_elements(self) -> int | None:

@@ -1,8 +1,9 @@
-"""OpenVINO: models as they lie on disk (IR, ONNX), and text through GenAI's continuous batching of token ids."""
+"""OpenVINO: models as they lie on disk (IR, ONNX, GGUF), and text through GenAI's continuous batching of token ids."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -12,13 +13,14 @@ import openvino_genai as genai
 
 from wit_llm.backends.base import End, GraphInfo, Lost, Progress, Target
 from wit_llm.backends.config import ModelConfig, read_config, read_encoder
+from wit_llm.backends.openvino_gguf import gguf_file, read_gguf, takes_and_gives, translated
 from wit_llm.backends.openvino_scores import score
 from wit_llm.backends.openvino_tensors import BEAMS, OpenVINO, Raw, failures, reason
 from wit_llm.backends.settings import parse
 from wit_llm.errors import BackendFailure, OperatorError, TooLarge, Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from wit_llm.backends.base import Signature
@@ -81,6 +83,8 @@ def load(folder: Path, target: Target, settings: Mapping[str, str], signature: S
     device = _device(core, target)
     path = _model_file(folder)
     signature.refuse(path.name)
+    if path.suffix == ".gguf":
+        return _from_gguf(core, path, device, chosen)
     try:
         model = core.read_model(path)
     except RuntimeError as error:
@@ -90,13 +94,23 @@ def load(folder: Path, target: Target, settings: Mapping[str, str], signature: S
     raw = Raw(core, model, device, {**_EXACT, **chosen.properties()})
     if config is not None and names >= {BEAMS, "input_ids"}:
         text = replace(config.text_info(), scores=True)
-        return LanguageModel(replace(raw.info, text=text), raw, _Recipe(folder, device, chosen, config))
+        return LanguageModel(replace(raw.info, text=text), lambda: raw, _Recipe(folder, device, chosen, config))
     try:
         raw.prepare()
     except BackendFailure as error:
         raise OperatorError(f"{path}: {error}") from error
     encodes = read_encoder(folder) if "input_ids" in names else None
-    return OpenVINO(replace(raw.info, encodes=encodes), raw)
+    return OpenVINO(replace(raw.info, encodes=encodes), lambda: raw)
+
+
+def _from_gguf(core: ov.Core, path: Path, device: str, chosen: Settings) -> LanguageModel:
+    """A GGUF file, whose model for raw compute and scores is made at the first of them."""
+    config = read_gguf(path).config
+    text = replace(config.text_info(path.name), scores=True)
+    raw = cache(lambda: Raw(core, translated(core, path, device), device, {**_EXACT, **chosen.properties()}))
+    return LanguageModel(
+        replace(takes_and_gives(text.vocab_size), text=text), raw, _Recipe(path, device, chosen, config)
+    )
 
 
 def _device(core: ov.Core, target: Target) -> str:
@@ -114,16 +128,18 @@ def _model_file(folder: Path) -> Path:
     onnx = sorted(folder.glob("*.onnx"))
     if len(onnx) == 1:
         return onnx[0]
+    if not onnx and any(folder.glob("*.gguf")):
+        return gguf_file(folder)
     if not onnx:
-        raise OperatorError(f"{folder} holds neither {_LANGUAGE_MODEL} nor model.xml nor a file *.onnx")
+        raise OperatorError(f"{folder} holds neither {_LANGUAGE_MODEL} nor model.xml nor a file *.onnx or *.gguf")
     raise OperatorError(f"{folder} holds {len(onnx)} files *.onnx; a graph is a folder with one")
 
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
-    """What a pipeline is built from, at first and again after it has failed."""
+    """What a pipeline is built from, at first and again after it has failed: a folder with an IR, or a GGUF file."""
 
-    folder: Path
+    source: Path
     device: str
     settings: Settings
     config: ModelConfig
@@ -144,10 +160,10 @@ class _Recipe:
             scheduler.num_kv_blocks = self._kv_blocks()
         try:
             return genai.ContinuousBatchingPipeline(
-                str(self.folder), scheduler, self.device, self.settings.properties()
+                str(self.source), scheduler, self.device, self.settings.properties()
             )
         except RuntimeError as error:
-            raise OperatorError(f"OpenVINO cannot generate with {self.folder}: {reason(error)}") from error
+            raise OperatorError(f"OpenVINO cannot generate with {self.source}: {reason(error)}") from error
 
     def _kv_blocks(self) -> int:
         """
@@ -191,7 +207,7 @@ class LanguageModel(OpenVINO):
     guest then reads of the other's. ``tests/contract/test_neighbours.py`` has what happens without this.
     """
 
-    def __init__(self, info: GraphInfo, raw: Raw, recipe: _Recipe) -> None:
+    def __init__(self, info: GraphInfo, raw: Callable[[], Raw], recipe: _Recipe) -> None:
         super().__init__(info, raw)
         self._recipe = recipe
         self._pipeline = recipe.build()
@@ -205,7 +221,7 @@ class LanguageModel(OpenVINO):
 
     def score(self, admitted: Admitted, first: int) -> Sequence[NamedTensor]:
         """How likely tokens are, as ``Scorer`` says, by the model of raw compute."""
-        return [score(self._raw, admitted, first, self._recipe.config.text_info().vocab_size)]
+        return [score(self._raw(), admitted, first, self._recipe.config.text_info().vocab_size)]
 
     def add(self, request: int, admitted: Admitted, decoding: Decoding) -> None:
         """Take up a request, as ``Generator`` says; its number must never have been used."""

@@ -13,7 +13,7 @@ from wit_llm.errors import BackendFailure, InvalidArgument, TooLarge, Unsupporte
 from wit_llm.tensor import NamedTensor, Tensor, TensorSpec, TensorType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from wit_llm.tensor import Admitted
 
@@ -179,16 +179,22 @@ def _seen(output: ov.Tensor) -> Tensor:
 
 
 class OpenVINO:
-    """A graph that takes tensors only."""
+    """
+    A graph that takes tensors only.
 
-    def __init__(self, info: GraphInfo, raw: Raw) -> None:
+    Args:
+        info: What it takes and gives.
+        raw: Always the same; made at the first call where it costs something.
+    """
+
+    def __init__(self, info: GraphInfo, raw: Callable[[], Raw]) -> None:
         self.info = info
         self._raw = raw
 
     def prepare(self) -> None:
         """Compile, as ``Preparing`` says."""
-        self._raw.prepare()
+        self._raw().prepare()
 
     def compute(self, admitted: Admitted) -> Sequence[NamedTensor]:
         """One inference, as ``Backend`` says."""
-        return self._raw.compute(admitted)
+        return self._raw().compute(admitted)

@@ -6,6 +6,7 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
+from wit_llm.backends.folder import Kind, recognise
 from wit_llm.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -34,6 +35,15 @@ BACKENDS = {
     "pytorch": Entry("wit_llm.backends.pytorch"),
     "echo": Entry("wit_llm.backends.echo", in_host=True),
     "echo-worker": Entry("wit_llm.backends.echo"),
+}
+
+
+_READER = {
+    Kind.IR: "openvino",
+    Kind.ONNX: "openvino",
+    Kind.TRANSFORMERS: "pytorch",
+    Kind.PROGRAM: "pytorch",
+    Kind.GGUF: "openvino",
 }
 
 
@@ -85,22 +95,9 @@ def open_graph(
 
 def detect(folder: Path) -> str:
     """
-    The backend for what a folder holds, by the names of its files.
+    The backend for what a folder holds.
 
     Raises:
-        OperatorError: There is no folder, or nothing in it that a backend takes.
+        OperatorError: As ``folder.recognise`` says.
     """
-    if not folder.is_dir():
-        found = "is a file" if folder.exists() else "does not exist"
-        raise OperatorError(f"a graph is a folder; {folder} {found}")
-    names = {path.name for path in folder.iterdir()}
-    suffixes = {name.rpartition(".")[2] for name in names if "." in name}
-    if names & {"openvino_model.xml", "model.xml"} or "onnx" in suffixes:
-        return "openvino"
-    if ("config.json" in names and "safetensors" in suffixes) or suffixes & {"pt2", "pt"}:
-        return "pytorch"
-    found = ", ".join(sorted(names)[:8]) or "nothing"
-    raise OperatorError(
-        f"no graph in {folder}: it holds {found}; wanted is an OpenVINO IR (openvino_model.xml or model.xml), *.onnx, "
-        "a transformers folder (config.json and *.safetensors), *.pt2 or *.pt; `backend = ...` names a backend outright"
-    )
+    return _READER[recognise(folder)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wit_llm.errors import InvalidArgument, InvalidEncoding, NotPromptable, Unsupported
 from wit_llm.options import Exact, Options, Sampler
+from wit_llm.text.beside import making_a_tokenizer, said_by_gguf
 from wit_llm.text.message import Role, Text
 from wit_llm.tokenizer import Tokenizer
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from wit_llm.text.message import Message
 
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-_EXPORT = "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"
 
 
 class Capability(Enum):
@@ -96,14 +96,17 @@ class Model:
         if graph.info.text is None:
             raise NotPromptable(f"graph '{name}' takes tensors only")
         if not (folder / "tokenizer.json").is_file():
-            raise NotPromptable(f"graph '{name}' has no tokenizer.json in its folder; to make one: {_EXPORT}")
+            raise NotPromptable(f"graph '{name}' has no tokenizer.json in its folder; {making_a_tokenizer(folder)}")
         tokenizer = Tokenizer.load(folder)
-        tokenizer_config = _read_json(folder / "tokenizer_config.json")
+        said = said_by_gguf(folder, tokenizer)
+        tokenizer_config = {**said, **_read_json(folder / "tokenizer_config.json")}
         generation_config = _read_json(folder / "generation_config.json")
         special_tokens = _special_tokens({**_read_json(folder / "special_tokens_map.json"), **tokenizer_config})
         stop_token_ids = _token_ids(generation_config, "generation_config.json")
         if stop_token_ids is None:
             stop_token_ids = _token_ids(_read_json(folder / "config.json"), "config.json")
+        if stop_token_ids is None:
+            stop_token_ids = _token_ids(said, "the GGUF file")
         if stop_token_ids is None:
             own = tokenizer.control_tokens.get(special_tokens.get("eos_token", ""))
             stop_token_ids = () if own is None else (own,)
