@@ -10,7 +10,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from wit_llm.embedded.recipe.openvino_ir import WeightFormat, convert_folder
+from wit_llm.convert.compress import WeightFormat
+from wit_llm.convert.folder import write_ir
 
 SEED = 0
 VOCABULARY = 49_152
@@ -94,7 +95,7 @@ def _save_weights(scratch: Path, folder: Path) -> None:
         )
     )
     model.save_pretrained(scratch)
-    convert_folder(scratch, folder, WeightFormat.FP16)
+    write_ir(scratch, folder, WeightFormat.FP16)
     model.config.save_pretrained(folder)
     generation = {"do_sample": False, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     GenerationConfig.from_dict(generation).save_pretrained(folder)

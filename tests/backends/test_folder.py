@@ -170,8 +170,8 @@ def test_a_name_on_the_hub_is_not_a_folder() -> None:
         Grant.parse("m=HuggingFaceTB/SmolLM2-135M-Instruct")
     assert str(caught.value) == (
         "--graph m=HuggingFaceTB/SmolLM2-135M-Instruct: there is no folder HuggingFaceTB/SmolLM2-135M-Instruct; "
-        "nothing is downloaded here: `hf download HuggingFaceTB/SmolLM2-135M-Instruct --local-dir DIR` does it, and DIR is the "
-        "graph's folder"
+        "nothing is downloaded here: `hf download HuggingFaceTB/SmolLM2-135M-Instruct --local-dir DIR` does it, "
+        "and DIR is the graph's folder"
     )
 
 

@@ -10,6 +10,7 @@ from wit_llm import __version__
 from wit_llm.cli.attached import INTERRUPTED
 from wit_llm.cli.chat import chat
 from wit_llm.cli.conformance import conformance
+from wit_llm.cli.convert import convert
 from wit_llm.cli.doctor import doctor
 from wit_llm.cli.graphs import graphs
 from wit_llm.cli.run import run
@@ -78,4 +79,5 @@ main.add_command(run)
 main.add_command(chat)
 main.add_command(graphs)
 main.add_command(doctor)
+main.add_command(convert)
 main.add_command(conformance)

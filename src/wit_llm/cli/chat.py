@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,9 @@ EVERYTHING = "-"  # the packaged guest's word for a prompt that is all of its st
 
 @click.command()
 @click.argument("prompt", required=False)
-@click.option("-m", "--model", "name", metavar="GRAPH", help=f"The graph to chat with; default {DEFAULT_GRAPH}.")
+@click.option(
+    "-m", "--model", "name", metavar="GRAPH", help=f"The graph to chat with, or its folder; default {DEFAULT_GRAPH}."
+)
 @click.option("-s", "--system", metavar="TEXT", help="What the model is told before the conversation.")
 @graph_options
 def chat(
@@ -66,6 +69,9 @@ def _grant(name: str | None, graphs: tuple[str, ...], granted: Mapping[str, Gran
         return granted[name]
     if name in EMBEDDED:
         return embedded(name)
+    if Path(name).is_dir():
+        called = re.sub(r"[^A-Za-z0-9._-]", "-", Path(name).resolve().name) or DEFAULT_GRAPH
+        return Grant.read(called, {"path": name}, Path(), f"-m {name}")
     raise OperatorError(unknown(name, [*EMBEDDED, *granted]))
 
 

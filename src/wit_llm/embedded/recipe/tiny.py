@@ -11,9 +11,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from wit_llm.convert.compress import WeightFormat
+from wit_llm.convert.folder import write_ir
 from wit_llm.embedded.recipe.evaluation import evaluate
 from wit_llm.embedded.recipe.lines import CONVERSATIONS
-from wit_llm.embedded.recipe.openvino_ir import WeightFormat, convert_folder
 from wit_llm.embedded.recipe.training import train
 
 SEED: Final = 0
@@ -101,7 +102,7 @@ def main(folder: Path) -> int:
     print(f"{sum(parameter.numel() for parameter in model.parameters())} parameters", flush=True)
     train(model, tokenizer, seed=SEED)
     save(model, tokenizer, folder)
-    convert_folder(folder, folder, WeightFormat.INT8)
+    write_ir(folder, folder, WeightFormat.INT8)
     return evaluate(folder)
 
 

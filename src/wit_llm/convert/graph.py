@@ -1,93 +1,31 @@
 """
-A transformers Llama becomes an OpenVINO IR that keeps its own cache.
+A decoder of the Llama kind as an OpenVINO graph that keeps its own cache.
 
-``python -m wit_llm.embedded.recipe.openvino_ir SOURCE TARGET [fp16|int8|int4]``
-
-The graph is written op by op, not traced: it comes out smaller, and it follows the patterns that OpenVINO fuses
-(normalisation, rotary embedding, attention with a cache) and that continuous batching turns into paged attention.
+The graph is written op by op, not traced: it needs neither PyTorch nor transformers, comes out smaller, and follows
+the patterns that OpenVINO fuses (normalisation, rotary embedding, attention with a cache) and that continuous batching
+turns into paged attention.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import nncf
 import numpy as np
-import numpy.typing as npt
 import openvino as ov
-import torch
 from openvino import Node
 from openvino import opset15 as op
+from openvino._offline_transformations import compress_model_transformation
 from openvino.op.util import Variable, VariableInfo
-from safetensors.torch import load_file
-from transformers import LlamaConfig
 
-Weights = Mapping[str, npt.NDArray[np.float32]]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wit_llm.convert.architecture import Architecture
+    from wit_llm.convert.weights import Weights
 
 # Added to the score of a key that is not to be seen. Finite: a query that sees nothing, which is padding, would become
 # NaN, and NaN in the cache spoils even what gives it no weight.
 UNSEEN_SCORE: Final = np.float32(-65504)
-
-
-class WeightFormat(Enum):
-    """How weights are stored. What is computed with is the plugin's choice."""
-
-    FP16 = "fp16"
-    INT8 = "int8"
-    INT4 = "int4"
-
-
-class UnsupportedModel(ValueError):
-    """The folder holds something else than a plain Llama."""
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """What the graph is built from."""
-
-    layers: int
-    heads: int
-    cached_heads: int
-    head_size: int
-    epsilon: float
-    rope_theta: float
-    tied: bool
-
-    @classmethod
-    def of(cls, config: LlamaConfig) -> Architecture:
-        """
-        Read a configuration.
-
-        Raises:
-            UnsupportedModel: It asks for what the graph does not have.
-        """
-        rope = config.rope_parameters or {}
-        for name, found, supported in (
-            ("model_type", config.model_type, "llama"),
-            ("hidden_act", config.hidden_act, "silu"),
-            ("attention_bias", config.attention_bias, False),
-            ("mlp_bias", config.mlp_bias, False),
-            ("rope_type", rope.get("rope_type"), "default"),
-        ):
-            if found != supported:
-                raise UnsupportedModel(f"{name} is {found!r}; only {supported!r} can be converted")
-        rope_theta = rope.get("rope_theta")
-        if rope_theta is None:
-            raise UnsupportedModel("rope_theta is missing")
-        return cls(
-            layers=config.num_hidden_layers,
-            heads=config.num_attention_heads,
-            cached_heads=config.num_key_value_heads or config.num_attention_heads,
-            head_size=config.head_dim or config.hidden_size // config.num_attention_heads,
-            epsilon=config.rms_norm_eps,
-            rope_theta=rope_theta,
-            tied=config.tie_word_embeddings,
-        )
 
 
 class Inputs(NamedTuple):
@@ -124,35 +62,13 @@ class Shared(NamedTuple):
     mask: Node
 
 
-def convert_folder(source: Path, target: Path, weight_format: WeightFormat) -> None:
-    """
-    Write ``openvino_model.xml`` and ``.bin`` to ``target`` from ``config.json`` and the safetensors in ``source``.
-
-    Raises:
-        UnsupportedModel: It is no Llama, or one with biases or a scaled rotary embedding.
-    """
-    weights = {
-        name: tensor.to(torch.float32).numpy()
-        for file in sorted(source.glob("*.safetensors"))
-        for name, tensor in load_file(file).items()
-    }
-    model = llama_graph(LlamaConfig.from_pretrained(source), weights)
-    if weight_format is WeightFormat.INT8:
-        model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
-    elif weight_format is WeightFormat.INT4:
-        model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT4_SYM, group_size=64, ratio=1.0)
-    target.mkdir(parents=True, exist_ok=True)
-    ov.save_model(model, target / "openvino_model.xml", compress_to_fp16=True)
-
-
-def llama_graph(config: LlamaConfig, weights: Weights) -> ov.Model:
+def graph(architecture: Architecture, weights: Weights) -> ov.Model:
     """
     Build the graph from ``Inputs`` to ``logits``, [batch, token, vocab] f32.
 
     Raises:
-        UnsupportedModel: As ``convert_folder``.
+        OperatorError: A weight does not fit into FP16.
     """
-    architecture = Architecture.of(config)
     inputs = Inputs(
         _parameter("input_ids", [-1, -1], ov.Type.i64),
         _parameter("attention_mask", [-1, -1], ov.Type.i64),
@@ -161,20 +77,30 @@ def llama_graph(config: LlamaConfig, weights: Weights) -> ov.Model:
     )
     batch = op.gather(op.shape_of(inputs.input_ids), _ints(0), op.constant(0))
     shared = Shared(batch, *_rotation(architecture, inputs, batch), _mask(inputs))
-    vocabulary = op.constant(weights["model.embed_tokens.weight"])
+    vocabulary = _matrix(weights, "model.embed_tokens.weight")
     hidden = op.gather(vocabulary, inputs.input_ids, op.constant(0))  # [batch, token, hidden] f32
     cache_writes: list[Node] = []
-    for number in range(architecture.layers):
+    for number in range(architecture.num_hidden_layers):
         layer = Layer(architecture, weights, number)
         attended, writes = layer.attention(layer.norm(hidden, "input_layernorm"), inputs, shared)
         hidden = op.add(hidden, attended)
         hidden = op.add(hidden, layer.feed_forward(layer.norm(hidden, "post_attention_layernorm")))
         cache_writes += writes
-    hidden = _rms_norm(hidden, weights["model.norm.weight"], architecture.epsilon)
-    head = vocabulary if architecture.tied else op.constant(weights["lm_head.weight"])
+    hidden = _rms_norm(hidden, weights, "model.norm.weight", architecture.rms_norm_eps)
+    head = vocabulary if architecture.tie_word_embeddings else _matrix(weights, "lm_head.weight")
     logits = op.matmul(hidden, head, transpose_a=False, transpose_b=True)
     logits.output(0).set_names({"logits"})
-    return ov.Model([op.result(logits)], cache_writes, list(inputs), "llama")
+    return ov.Model([op.result(logits)], cache_writes, list(inputs), architecture.model_type)
+
+
+def save(model: ov.Model, path: Path) -> None:
+    """
+    Write an ``.xml`` and the ``.bin`` beside it.
+
+    Matrices are FP16 by now, and nothing else is to be: rotary frequencies of eleven bits, as optimum-intel 2.2.0
+    stores them, are off by some tenths of a radian after a thousand tokens.
+    """
+    ov.save_model(model, path, compress_to_fp16=False)
 
 
 class Layer:
@@ -186,15 +112,15 @@ class Layer:
         self._number = number
 
     def norm(self, hidden: Node, name: str) -> Node:
-        """Normalise, [batch, token, hidden]."""
-        return _rms_norm(hidden, self._weight(name), self._architecture.epsilon)
+        """Normalise the last axis."""
+        return _rms_norm(hidden, self._weights, self._name(name), self._architecture.rms_norm_eps)
 
     def attention(self, hidden: Node, inputs: Inputs, shared: Shared) -> tuple[Node, list[Node]]:
         """Attend over past and present, [batch, token, hidden]; with it come the nodes that write the cache."""
         heads, cached_heads = self._architecture.heads, self._architecture.cached_heads
-        queries = _rotated(self._split("self_attn.q_proj", hidden, heads), shared)
-        keys = _rotated(self._split("self_attn.k_proj", hidden, cached_heads), shared)
-        values = self._split("self_attn.v_proj", hidden, cached_heads)
+        queries = _rotated(self._split("q", hidden, heads), shared)
+        keys = _rotated(self._split("k", hidden, cached_heads), shared)
+        values = self._split("v", hidden, cached_heads)
         all_keys, write_keys = self._cached("key", keys, inputs, shared)
         all_values, write_values = self._cached("value", values, inputs, shared)
         mixed = op.scaled_dot_product_attention(
@@ -208,16 +134,25 @@ class Layer:
         gate = op.swish(self._linear("mlp.gate_proj", hidden))
         return self._linear("mlp.down_proj", op.multiply(gate, self._linear("mlp.up_proj", hidden)))
 
-    def _weight(self, name: str) -> npt.NDArray[np.float32]:
-        return self._weights[f"model.layers.{self._number}.{name}.weight"]
+    def _name(self, part: str, kind: str = "weight") -> str:
+        return f"model.layers.{self._number}.{part}.{kind}"
 
-    def _linear(self, name: str, hidden: Node) -> Node:
-        return op.matmul(hidden, op.constant(self._weight(name)), transpose_a=False, transpose_b=True)
+    def _has(self, part: str, kind: str = "weight") -> bool:
+        return self._name(part, kind) in self._weights.dimensions
 
-    def _split(self, name: str, hidden: Node, heads: int) -> Node:
+    def _linear(self, part: str, hidden: Node) -> Node:
+        product = op.matmul(hidden, _matrix(self._weights, self._name(part)), transpose_a=False, transpose_b=True)
+        if not self._has(part, "bias"):
+            return product
+        return op.add(product, op.constant(self._weights.f32(self._name(part, "bias"))))
+
+    def _split(self, letter: str, hidden: Node, heads: int) -> Node:
         """Project, and give each head its own axis: [batch, head, token, head size]."""
         wanted = _ints(0, 0, heads, self._architecture.head_size)
-        return op.transpose(op.reshape(self._linear(name, hidden), wanted, special_zero=True), _ints(0, 2, 1, 3))
+        split = op.reshape(self._linear(f"self_attn.{letter}_proj", hidden), wanted, special_zero=True)
+        if self._has(f"self_attn.{letter}_norm"):
+            split = self.norm(split, f"self_attn.{letter}_norm")
+        return op.transpose(split, _ints(0, 2, 1, 3))
 
     def _cached(self, kind: str, present: Node, inputs: Inputs, shared: Shared) -> tuple[Node, Node]:
         """Put the past before the present, [batch, head, past + token, head size], and make the node that writes."""
@@ -254,8 +189,7 @@ def _ints(*values: int) -> Node:
 
 def _rotation(architecture: Architecture, inputs: Inputs, batch: Node) -> tuple[Node, Node]:
     """Cosine and sine of the rotary embedding's angles, [batch, 1, token, head size] f32."""
-    exponents = np.arange(0, architecture.head_size, 2, dtype=np.float32) / np.float32(architecture.head_size)
-    frequencies = np.power(np.float32(architecture.rope_theta), -exponents)
+    frequencies = architecture.frequencies()
     column = op.broadcast(
         op.constant(frequencies[None, :, None]), op.concat([batch, _ints(1, 1)], axis=0), broadcast_spec="BIDIRECTIONAL"
     )  # [batch, head size / 2, 1] f32
@@ -277,10 +211,22 @@ def _mask(inputs: Inputs) -> Node:
     return op.select(op.logical_and(not_later, real), op.constant(np.float32(0)), op.constant(UNSEEN_SCORE))
 
 
-def _rms_norm(hidden: Node, weight: npt.NDArray[np.float32], epsilon: float) -> Node:
+def _matrix(weights: Weights, name: str) -> Node:
+    """
+    A weight as FP16 in the file and FP32 in the graph.
+
+    OpenVINO's own pass makes it so, as only that leaves the mark by which the engine keeps FP16 in memory.
+    """
+    alone = ov.Model([op.result(op.constant(weights.f32(name)))], [])
+    compress_model_transformation(alone)
+    return alone.get_results()[0].input_value(0).get_node()
+
+
+def _rms_norm(hidden: Node, weights: Weights, name: str, epsilon: float) -> Node:
     mean_square = op.reduce_mean(op.power(hidden, op.constant(np.float32(2))), _ints(-1), keep_dims=True)
     root = op.sqrt(op.add(mean_square, op.constant(np.float32(epsilon))))
-    return op.multiply(op.constant(weight), op.multiply(hidden, op.divide(op.constant(np.float32(1)), root)))
+    normalised = op.multiply(hidden, op.divide(op.constant(np.float32(1)), root))
+    return op.multiply(op.constant(weights.f32(name)), normalised)
 
 
 def _rotated(heads: Node, shared: Shared) -> Node:
@@ -289,7 +235,3 @@ def _rotated(heads: Node, shared: Shared) -> Node:
     first, second = op.variadic_split(heads, op.constant(3), _ints(half, half)).outputs()
     turned = op.concat([op.multiply(second, op.constant(np.float32(-1))), first], axis=-1)
     return op.add(op.multiply(heads, shared.cos), op.multiply(turned, shared.sin))
-
-
-if __name__ == "__main__":
-    convert_folder(Path(sys.argv[1]), Path(sys.argv[2]), WeightFormat(*sys.argv[3:] or ["fp16"]))

@@ -1,0 +1,1 @@
+"""Model folders from one format into another."""
