@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from measure import BENCH, CACHE, Bar, Of, Report, Row, in_turns, parser
@@ -131,6 +131,13 @@ def direct(line: Line, folder: Path) -> None:
         line.send(Reply(len(token_ids), (first - began) * 1e3, total_ms, total_ms, tokenizer.decode(token_ids)))
 
 
+class Asked(Protocol):
+    """Where questions come from."""
+
+    def question(self, number: int, reply_tokens: int) -> Question:
+        """The question of a round; both sides get the same."""
+
+
 class Questions:
     """
     Prompts of made-up words, each asked once.
@@ -184,7 +191,7 @@ class Side:
         there.close()  # so that its end is seen here
         return cls(process, here)
 
-    def answer(self, questions: Questions, reply_tokens: int, number: int) -> Reply:
+    def answer(self, questions: Asked, reply_tokens: int, number: int) -> Reply:
         """Put the question of a round, and wait for the answer."""
         try:
             self.line.send(questions.question(number, reply_tokens))

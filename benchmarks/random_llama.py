@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from wit_llm.convert.compress import WeightFormat
-from wit_llm.convert.folder import write_ir
+from wit_llm.convert.folder import convert
 
 SEED = 0
 VOCABULARY = 49_152
@@ -33,8 +33,15 @@ def words(count: int, seed: int = SEED) -> list[str]:
 
 
 def make(folder: Path) -> Path:
+    """The folder with an fp16 IR, made in a minute unless it is there."""
+    if not folder.exists():
+        convert(make_source(folder.with_name(f"{folder.name}-transformers")), folder, WeightFormat.FP16)
+    return folder
+
+
+def make_source(folder: Path) -> Path:
     """
-    The folder with weights as an fp16 IR, made in a minute unless it is there.
+    The folder as transformers has it, weights in BF16, made in a minute unless it is there.
 
     Source: ``config.json`` of huggingface.co/HuggingFaceTB/SmolLM2-135M.
     """
@@ -44,7 +51,7 @@ def make(folder: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         made = Path(scratch) / folder.name
         _save_tokenizer(made)
-        _save_weights(Path(scratch) / "weights", made)
+        _save_weights(made)
         made.rename(folder)
     return folder
 
@@ -75,7 +82,7 @@ def _save_tokenizer(folder: Path) -> None:
     fast.save_pretrained(folder)
 
 
-def _save_weights(scratch: Path, folder: Path) -> None:
+def _save_weights(folder: Path) -> None:
     torch.manual_seed(SEED)
     model = LlamaForCausalLM(
         LlamaConfig(
@@ -94,8 +101,6 @@ def _save_weights(scratch: Path, folder: Path) -> None:
             eos_token_id=2,
         )
     )
-    model.save_pretrained(scratch)
-    write_ir(scratch, folder, WeightFormat.FP16)
-    model.config.save_pretrained(folder)
+    model.to(torch.bfloat16).save_pretrained(folder)
     generation = {"do_sample": False, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     GenerationConfig.from_dict(generation).save_pretrained(folder)

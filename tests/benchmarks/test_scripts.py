@@ -20,6 +20,7 @@ BENCHMARKS = ROOT / "benchmarks"
 TINY = ROOT / "src" / "wit_llm" / "embedded" / "tiny"
 # What keeps a run small, and how many rows it has.
 SMALLEST = {
+    "convert": (("--model", str(TINY), "--other", str(TINY)), 3),
     "neighbour": ((), 3),
     "prompt": (("--model", str(TINY)), 3),
     "startup": ((), 6),

@@ -24,9 +24,10 @@ def convert(source: Path, out: Path, *, _to: str, weights: str) -> None:
     """
     Convert a transformers folder for OpenVINO.
 
-    OUT is made, and can be granted, computed with and prompted. SOURCE is a Llama, Mistral, Qwen2 or Qwen3 with its weights in safetensors, or the embedded model tiny; tokenizer,
-    chat template and defaults come along. Nothing is downloaded, nothing is overwritten, and no code of the model's is
-    run. int8 and int4 need `pip install 'wit-llm[convert]'`.
+    OUT is made, and can be granted, computed with and prompted. SOURCE is a Llama, Mistral, Qwen2 or Qwen3 with its
+    weights in safetensors, or the embedded model tiny; tokenizer, chat template and defaults come along. Nothing is
+    downloaded, nothing is overwritten, and no code of the model's is run. int8 and int4 need `pip install
+    'wit-llm[convert]'`.
 
     \b
     Examples:
