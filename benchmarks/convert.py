@@ -2,11 +2,11 @@
 Is what `wit-llm convert` makes as fast as optimum-intel's export of the same model?
 
 Both folders are made of the same weights and driven by openvino-genai directly, each in a process of its own, in
-turns, with the same random token ids and number of tokens to make; the end token is ignored and every prompt is new, so
-that no prefix cache helps. optimum-intel wants an environment of its own: `pip install 'optimum-intel[openvino]'` there,
-and here `--optimum-cli PATH`, or `--other FOLDER` for what it has exported already; where there is neither, nothing is
-measured. Bars: prefill and decode rate are at least 95 % of the other's, and the first token of a short prompt comes at
-most 2 ms later.
+turns, with the same random token ids and number of tokens to make; the end token is ignored and every prompt is new,
+so that no prefix cache helps. optimum-intel wants an environment of its own: `pip install 'optimum-intel[openvino]'`
+there, and here `--optimum-cli PATH`, or `--other FOLDER` for what it has exported already; where there is neither,
+nothing is measured. Bars: prefill and decode rate are at least 95 % of the other's, and the first token of a short
+prompt comes at most 2 ms later.
 """
 
 # ruff: noqa: D400 -- the first line is a question
