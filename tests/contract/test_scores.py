@@ -102,7 +102,7 @@ def test_pieces_make_no_difference_to_openvino() -> None:
     model = openvino_backend.load(TINY, Target.CPU, {}, Signature())
     rows, first = _rows()
     admitted = _admitted(rows)
-    whole, pieces = (_values(score(model._raw, admitted, first, size).tensor) for size in (640, HUGE))
+    whole, pieces = (_values(score(model._raw(), admitted, first, size).tensor) for size in (640, HUGE))
     np.testing.assert_allclose(pieces, whole, atol=2e-4)
 
 
