@@ -20,7 +20,7 @@ from wit_llm.text.message import Message, Role, Text
 from wit_llm.tokenizer import Tokenizer
 
 SPECIAL_TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
-FILES = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).with_name("templates").iterdir()}
+FILES = {path.stem: path.read_text(encoding="utf-8") for path in Path(__file__).with_name("templates").glob("*.jinja")}
 JOINED = "{% for message in messages %}{{ message.content }}{% endfor %}"
 TOKENIZER = Tokenizer(vocabularies.byte_level())
 SENTENCEPIECE = Tokenizer(vocabularies.sentencepiece())
