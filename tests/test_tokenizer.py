@@ -234,6 +234,25 @@ def test_a_token_costs_the_same_however_long_the_text_is(kind: str) -> None:
     assert min(took[8:]) < 5 * min(took[1:4])
 
 
+def test_bytes_of_tokens_in_a_row_are_the_text(kind: str) -> None:
+    """A token's bytes are those inside a text, of which some tokenizers put a space before the first word."""
+    tokenizer = Tokenizer(DEFINITIONS[kind])
+    text = "The fox says\n hello, 東京!  "
+    token_ids = tokenizer.encode(text, special=False)
+    data = b"".join(map(tokenizer.decoder().bytes_of, token_ids))
+    assert data.decode().removeprefix(" ") == text
+
+
+def test_control_tokens_are_their_names_and_unknown_ids_nothing_as_bytes(kind: str) -> None:
+    """What is not shown in a reply has bytes all the same."""
+    tokenizer = Tokenizer(DEFINITIONS[kind])
+    bytes_of = tokenizer.decoder().bytes_of
+    assert {text: bytes_of(token_id) for text, token_id in tokenizer.control_tokens.items()} == {
+        text: text.encode() for text in tokenizer.control_tokens
+    }
+    assert bytes_of(tokenizer.vocab_size) == b""
+
+
 def test_ids_beyond_the_vocabulary_are_nothing_in_a_reply(kind: str) -> None:
     """Models have more rows than their tokenizer has tokens; sampling one shows nothing and breaks nothing."""
     tokenizer = Tokenizer(DEFINITIONS[kind])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from typing import TYPE_CHECKING, Protocol
@@ -28,6 +29,9 @@ class Source(Protocol):
         """It waits no more; another one may have to fetch."""
 
 
+_GUESTS = itertools.count(1)
+
+
 class Bell:
     """
     One per guest: rung when any of its generations has news, so that waiting for one or for many is the same sleep.
@@ -37,6 +41,8 @@ class Bell:
     """
 
     def __init__(self, deadline: float | None = None) -> None:
+        # A number of the guest's own, never used again.
+        self.guest = next(_GUESTS)
         self._condition = threading.Condition()
         self._rings = 0
         self._deadline = deadline

@@ -23,6 +23,9 @@ class Decoder(Protocol):
     def flush(self) -> str:
         """Return what is left, bytes that never became a character as U+FFFD; nothing is pushed afterwards."""
 
+    def bytes_of(self, token_id: int) -> bytes:
+        """What a token stands for inside a text; a control token stands for its name, and no token for nothing."""
+
 
 class ByteDecoder:
     """
@@ -46,6 +49,10 @@ class ByteDecoder:
         """As ``Decoder``."""
         return self._utf8.decode(b"", final=True)
 
+    def bytes_of(self, token_id: int) -> bytes:
+        """As ``Decoder``."""
+        return self._bytes_of(token_id)
+
 
 class WindowDecoder:
     """
@@ -56,14 +63,20 @@ class WindowDecoder:
 
     Args:
         decode: Text of tokens.
+        bytes_of: A token's bytes, inside a text.
         is_byte: Whether a token is a single byte.
         hidden: Tokens that are not shown.
     """
 
     def __init__(
-        self, decode: Callable[[list[int]], str], is_byte: Callable[[int], bool], hidden: Container[int]
+        self,
+        decode: Callable[[list[int]], str],
+        bytes_of: Callable[[int], bytes],
+        is_byte: Callable[[int], bool],
+        hidden: Container[int],
     ) -> None:
         self._decode = decode
+        self._bytes_of = bytes_of
         self._is_byte = is_byte
         self._hidden = hidden
         self._before: list[int] = []
@@ -82,6 +95,10 @@ class WindowDecoder:
         text = self._decode(self._before + self._held)
         self._before, self._held = self._held[-1:] or self._before, []
         return text[shown:]
+
+    def bytes_of(self, token_id: int) -> bytes:
+        """As ``Decoder``."""
+        return self._bytes_of(token_id)
 
 
 def _byte_of_character() -> dict[str, int]:

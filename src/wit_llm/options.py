@@ -199,7 +199,6 @@ class Options:
             ("constraint", self.constraint is not None),
             ("tools", bool(self.tools)),
             ("tool-choice", not isinstance(self.tool_choice, AutoTool | NoTool)),
-            ("logprobs", self.logprobs is not None),
         ):
             if given:
                 raise Unsupported(f"options.{name} is not supported by this host")
@@ -215,9 +214,15 @@ class Decoding:
         stop_token_ids: Tokens that end the reply, each counted and reported; empty to go on past them.
         sampler: How to choose; temperature 0 (or none of top-p, top-k, min-p mattering) is greedy.
         seed: Of this request's own random numbers.
+        logprobs: Rivals of each chosen token to tell of, at most as many as ``TextInfo.max_logprobs``; none is not to
+            tell of the chosen one either.
+        cache_scope: Requests with the same number may begin with each other's state; with another one, neither they nor
+            what is told of them depends on these.
     """
 
     max_new_tokens: int
     stop_token_ids: tuple[int, ...] = ()
     sampler: Sampler = field(default_factory=lambda: PRESETS[Preset.DETERMINISTIC])
     seed: int = 0
+    logprobs: int | None = None
+    cache_scope: int = 0

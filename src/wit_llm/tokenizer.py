@@ -199,7 +199,7 @@ class Tokenizer:
         hidden = frozenset(self.control_tokens.values())
         if self._is_byte_level:
             return ByteDecoder(self._bytes, hidden)
-        return WindowDecoder(self._decode, self._is_byte, hidden)
+        return WindowDecoder(self._decode, self._bytes, self._is_byte, hidden)
 
     def _decode(self, token_ids: list[int], *, skip_special_tokens: bool = True) -> str:
         return str(self._engine.decode(token_ids, skip_special_tokens=skip_special_tokens))
@@ -214,16 +214,24 @@ class Tokenizer:
         return _BYTE_TOKEN.fullmatch(self._engine.id_to_token(token_id) or "") is not None
 
     def _bytes(self, token_id: int) -> bytes:
-        """What a token of a byte-level vocabulary stands for."""
+        """What a token stands for inside a text; a control token stands for its name, and no token for nothing."""
         found = self._bytes_of.get(token_id)
-        if found is not None:
-            return found
-        text = self._engine.id_to_token(token_id) or ""
-        # An added token with a character outside the alphabet of bytes is written as it is.
-        spelled = all(character in BYTE_OF_CHARACTER for character in text)
-        data = bytes(BYTE_OF_CHARACTER[character] for character in text) if spelled else text.encode()
-        self._bytes_of[token_id] = data
-        return data
+        if found is None:
+            found = self._bytes_of[token_id] = self._new_bytes(token_id, self._engine.id_to_token(token_id) or "")
+        return found
+
+    def _new_bytes(self, token_id: int, name: str) -> bytes:
+        if self._is_byte_level:
+            # An added token with a character outside the alphabet of bytes is written as it is.
+            spelled = all(character in BYTE_OF_CHARACTER for character in name)
+            return bytes(BYTE_OF_CHARACTER[character] for character in name) if spelled else name.encode()
+        if self._is_byte(token_id):
+            return bytes.fromhex(name[3:5])
+        if not name or name in self.control_tokens:
+            return name.encode()
+        # The second of two is decoded as it is inside a text.
+        alone = self._decode([token_id])
+        return self._decode([token_id, token_id])[len(alone) :].encode()
 
 
 def _engine(definition: str) -> Engine:

@@ -141,7 +141,7 @@ def test_options_out_of_range_are_invalid_and_name_the_field(driver: Driver, fie
         pytest.param("ask(constraint=types.Constraint_Regex('a'))", "options.constraint", id="regex"),
         pytest.param("ask(tools=[types.Tool('a', 'b', '{}')])", "options.tools", id="tools"),
         pytest.param("ask(tool_choice=types.ToolChoice_Required())", "options.tool-choice", id="tool-choice"),
-        pytest.param("ask(logprobs=0)", "options.logprobs", id="logprobs"),
+        pytest.param("ask(logprobs=1)", "options.logprobs", id="rivals"),
         pytest.param("embed.embed(loaded, ['a'])", "embed", id="embed"),
         pytest.param("embed.score(loaded, 'a', ['b'])", "score", id="score"),
         pytest.param("talk.ask(picture, None)", "media", id="media"),
@@ -355,6 +355,60 @@ def test_pull_request_79_runs_on_a_session(driver: Driver) -> None:
     assert lines[2].startswith("the prompt has ")
 
 
+TELL_LOGPROBS = """
+talk = session(graph.load_by_name("tiny"))
+reply = talk.start(types.Turn_Say("What is the capital of Japan?"), greedy(logprobs=int(sys.argv[1])))
+events = []
+while True:
+    batch = reply.next()
+    events += batch.events
+    if batch.finished:
+        break
+texts = "".join(event.value for event in events if kebab(event) == "text")
+told = [event.value for event in events if kebab(event) == "logprobs"]
+say(texts)
+say(b"".join(one[0].bytes for one in told).decode())
+say(len(told) == reply.summary().usage.generated_tokens, {len(one) for one in told})
+say(all(one[0].logprob <= 0 and one == sorted(one, key=lambda other: -other.logprob) for one in told))
+say(kebab(events[0]), kebab(events[1]), kebab(events[-1]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("grant", "rivals"),
+    [
+        pytest.param("tiny", 0, id="openvino"),
+        pytest.param("tiny,backend=pytorch", 4, id="pytorch", marks=pytest.mark.slow),
+    ],
+)
+def test_a_guest_reads_logprobs(driver: Driver, grant: str, rivals: int) -> None:
+    """An event for each token, before its text; a greedy reply's own token is the likeliest; bytes are the text's."""
+    outcome = driver.run(TELL_LOGPROBS, graphs=[grant], args=[str(rivals)])
+    assert outcome.stdout.decode().splitlines() == [
+        "The capital of Japan is Tokyo.",
+        "The capital of Japan is Tokyo.<|end|>",
+        f"True {{{1 + rivals}}}",
+        "True",
+        "logprobs text logprobs",
+    ]
+
+
+@pytest.mark.slow
+def test_a_second_turn_says_what_was_there_already(driver: Driver) -> None:
+    """PyTorch tells: all but what is new in the second turn, and nothing of what another guest has said."""
+    source = """
+    talk = session(graph.load_by_name("tiny"))
+    for text in ("My name is Ann.", "What is my name?"):
+        usage = talk.ask(types.Turn_Say(text), greedy()).summary.usage
+        say(usage.prompt_tokens, usage.cached_tokens)
+    """
+    outputs = [driver.run(source, graphs=["tiny,backend=pytorch"]).stdout.decode() for _ in range(2)]
+    assert outputs[0] == outputs[1]
+    (first, known_first), (second, known_second) = (map(int, line.split()) for line in outputs[0].splitlines())
+    assert known_first == 0
+    assert first < known_second < second
+
+
 def test_describe_and_defaults_say_what_a_model_can(driver: Driver) -> None:
     """A guest can ask before it tries."""
     outcome = driver.run(
@@ -365,7 +419,7 @@ def test_describe_and_defaults_say_what_a_model_can(driver: Driver) -> None:
         """,
         graphs=["tiny"],
     )
-    assert outcome.stdout.decode().splitlines() == ["tiny 1024 None True", "True"]
+    assert outcome.stdout.decode().splitlines() == ["tiny 1024 0 True", "True"]
 
 
 def test_tokenizer_decodes_renders_and_refuses_unknown_ids(driver: Driver) -> None:

@@ -89,7 +89,7 @@ class ScriptedEngine:
     """
 
     def __init__(self, window: int, speak: Callable[[Asked], None]) -> None:
-        self.info = GraphInfo((), (), TextInfo(320, window), any_tensors=True)
+        self.info = GraphInfo((), (), TextInfo(320, window, max_logprobs=2), any_tensors=True)
         self.asked: list[Asked] = []
         self.error: NNError | None = None
         self.speak = speak

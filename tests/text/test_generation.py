@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.text.echo_folder import END
 from tests.text.fakes import Table, message
-from wit_llm.backends.base import End
+from wit_llm.backends.base import End, Likelihood
 from wit_llm.bell import Bell
-from wit_llm.errors import BackendFailure, DeadlinePassed, InvalidArgument
+from wit_llm.errors import BackendFailure, DeadlinePassed, InvalidArgument, Unsupported
 from wit_llm.options import Options
 from wit_llm.text.message import (
+    Alternative,
     Batch,
     FinishReason,
     Fragment,
+    Logprobs,
     Say,
     Summary,
     TextEvent,
@@ -127,6 +130,54 @@ def test_a_quick_engine_is_told_to_stop_as_soon_as_that_is_possible() -> None:
     generation = table.session.start(Say("hi"), Options(stop=(",",)))
     assert generation.next() == _texts("one", finished=True)
     assert table.asked.cancelled.is_set()
+
+
+# ---------------------------------------------------------------- log-probabilities
+
+
+def _logprobs(text: str) -> Logprobs:
+    """Of one token that was certain."""
+    return Logprobs((Alternative(ord(text), text.encode(), 0.0),))
+
+
+def test_logprobs_of_a_token_come_before_the_text_that_it_completes() -> None:
+    """There is an event for each token sampled, one whose text is held back, and the end token, among them."""
+    table, generation = _started(options=Options(logprobs=2, stop=("lot",)))
+    likelihoods = [(Likelihood(byte, -0.5), Likelihood(ord("x"), -1.5)) for byte in b"Hello"]
+    table.asked.listener.tokens(tuple(b"Hello"), None, time.monotonic_ns(), likelihoods)
+    table.asked.listener.tokens((END,), End.STOP, time.monotonic_ns(), [(Likelihood(END, 0.0),)])
+    first = [Logprobs((Alternative(byte, bytes([byte]), -0.5), Alternative(ord("x"), b"x", -1.5))) for byte in b"Hello"]
+    assert generation.next() == Batch(
+        (
+            *(event for one, letter in zip(first[:2], "He", strict=True) for event in (one, TextEvent(letter))),
+            *first[2:4],
+            TextEvent("l"),
+            first[4],
+            Logprobs((Alternative(END, b"<|end|>", 0.0),)),
+            TextEvent("lo"),
+        ),
+        finished=True,
+    )
+    assert generation.summary().usage.generated_tokens == 6
+
+
+def test_logprobs_of_a_stop_string_are_told_and_later_ones_are_not() -> None:
+    """As many events as tokens that count."""
+    table, generation = _started(options=Options(logprobs=0, stop=("b",)))
+    table.asked.listener.tokens(tuple(b"abc"), None, time.monotonic_ns(), [(Likelihood(byte, 0.0),) for byte in b"abc"])
+    assert generation.next() == Batch((_logprobs("a"), TextEvent("a"), _logprobs("b")), finished=True)
+    assert generation.summary().usage.generated_tokens == 2
+
+
+@pytest.mark.parametrize("given", [3, 255])
+def test_more_logprobs_than_there_are_are_refused(given: int) -> None:
+    """The message says how many there are."""
+    with pytest.raises(
+        Unsupported,
+        match=f"^options.logprobs: {given} is not supported by graph 'graph', "
+        "which has those of the chosen token and of 2 rivals$",
+    ):
+        Table().session.start(Say("hi"), Options(logprobs=given))
 
 
 # ---------------------------------------------------------------- characters
@@ -247,7 +298,7 @@ def test_summary_is_complete() -> None:
     before = time.monotonic_ns()
     table, generation = _started(Options(seed=7))
     time.sleep(0.01)
-    table.asked.listener.accepted(time.monotonic_ns())
+    table.asked.listener.accepted(time.monotonic_ns(), 3)
     time.sleep(0.01)
     table.asked.say("abc")
     time.sleep(0.01)
@@ -260,7 +311,7 @@ def test_summary_is_complete() -> None:
     assert summary == Summary(
         reason=FinishReason.STOP,
         matched_stop=None,
-        usage=Usage(prompt_tokens=5, cached_tokens=None, generated_tokens=5, reasoning_tokens=0),
+        usage=Usage(prompt_tokens=5, cached_tokens=3, generated_tokens=5, reasoning_tokens=0),
         timing=timing,
         seed=7,
         model_digest="sha256:0",
@@ -306,7 +357,7 @@ def test_stop_before_the_engine_took_it() -> None:
     """A reply that never began is kept as one in which nothing was said."""
     table, generation = _started()
     generation.stop()
-    table.asked.listener.accepted(time.monotonic_ns())
+    table.asked.listener.accepted(time.monotonic_ns(), 3)
     table.asked.end(end=End.CANCELLED)
     assert generation.next() == _texts(finished=True)
     summary = generation.summary()

@@ -46,7 +46,7 @@ def test_a_whole_folder(tmp_path: Path) -> None:
         digest="sha256:0",
         context_window=1000,
         can=(Capability.CHAT, Capability.RAW, Capability.SEED),
-        max_logprobs=None,
+        max_logprobs=2,
         defaults=Options(sampling=Exact(Sampler(temperature=0.0))),
     )
     assert model.stop_token_ids == (256,)

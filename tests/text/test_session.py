@@ -10,6 +10,7 @@ import pytest
 
 from tests.text.fakes import Asked, Table, message, row
 from wit_llm.backends.base import End
+from wit_llm.bell import Bell
 from wit_llm.errors import BackendFailure, InvalidArgument, Overflow, QuotaExceeded, QuotaKind, Unsupported
 from wit_llm.limits import Limits
 from wit_llm.options import (
@@ -239,9 +240,10 @@ def test_a_refusing_template_refuses_the_turn_alone() -> None:
 
 def test_the_engine_is_told_everything() -> None:
     """Every default is resolved before the engine hears of it."""
-    table = Table(sampler=Sampler(temperature=0.5, top_k=3))
-    table.session.start(Say("x"), Options(max_output_tokens=7, seed=9, stop=("a",)))
-    assert table.asked.decoding == Decoding(7, (256,), Sampler(temperature=0.5, top_k=3), 9)
+    bell = Bell()
+    table = Table(sampler=Sampler(temperature=0.5, top_k=3), bell=bell)
+    table.session.start(Say("x"), Options(max_output_tokens=7, seed=9, stop=("a",), logprobs=1))
+    assert table.asked.decoding == Decoding(7, (256,), Sampler(temperature=0.5, top_k=3), 9, 1, bell.guest)
 
 
 def test_ignore_eos_goes_past_the_end_token() -> None:
@@ -272,10 +274,11 @@ def test_options_replace_each_other_as_a_whole() -> None:
     defaults = Options(max_output_tokens=5, sampling=Exact(session), seed=1)
     table = Table(setup=Setup(defaults=defaults), sampler=model, speak=_answering(*"abc"))
     _say(table, "x")
-    assert table.asked.decoding == Decoding(5, (256,), session, 1)
+    scope = table.asked.decoding.cache_scope
+    assert table.asked.decoding == Decoding(5, (256,), session, 1, cache_scope=scope)
     _say(table, "x", Options(seed=2))
     assert table.asked.decoding == replace(
-        Decoding(1, (256,), model, 2), max_new_tokens=4096 - len(table.asked.token_ids)
+        Decoding(1, (256,), model, 2, cache_scope=scope), max_new_tokens=4096 - len(table.asked.token_ids)
     )
     bare = Table(sampler=model)
     bare.session.start(Say("x"))
@@ -369,7 +372,6 @@ def test_the_ends_of_the_ranges_are_in_them(sampler: Sampler) -> None:
         pytest.param(Options(tools=(Tool("f", "", "{}"),)), "tools", id="tools"),
         pytest.param(Options(tool_choice=RequiredTool()), "tool-choice", id="required-tool"),
         pytest.param(Options(tool_choice=OnlyTool("f")), "tool-choice", id="only-tool"),
-        pytest.param(Options(logprobs=0), "logprobs", id="logprobs"),
     ],
 )
 def test_options_that_are_not_there_are_refused_by_name(options: Options, name: str) -> None:

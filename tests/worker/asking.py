@@ -13,7 +13,7 @@ from wit_llm.tensor import Admitted, NamedTensor, Tensor, TensorType
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wit_llm.backends.base import End
+    from wit_llm.backends.base import End, Likelihood
     from wit_llm.errors import NNError
     from wit_llm.worker.client import Engine, Request
 
@@ -24,7 +24,9 @@ class Heard:
     """A listener that keeps all that it hears, and lets a test wait for it."""
 
     def __init__(self) -> None:
+        self.cached_tokens: int | None = None
         self.token_ids: list[int] = []
+        self.logprobs: list[Sequence[Likelihood]] = []
         self.end: End | None = None
         self.error: NNError | None = None
         self.begun = threading.Event()
@@ -32,14 +34,18 @@ class Heard:
         self._over = threading.Event()
         self.times_ns: list[int] = []
 
-    def accepted(self, at_ns: int) -> None:
+    def accepted(self, at_ns: int, cached_tokens: int | None = None) -> None:
         """Remember that it has begun."""
         self.times_ns.append(at_ns)
+        self.cached_tokens = cached_tokens
         self.begun.set()
 
-    def tokens(self, token_ids: Sequence[int], end: End | None, at_ns: int) -> None:
+    def tokens(
+        self, token_ids: Sequence[int], end: End | None, at_ns: int, logprobs: Sequence[Sequence[Likelihood]] = ()
+    ) -> None:
         """Remember tokens, and the end."""
         self.token_ids += token_ids
+        self.logprobs += logprobs
         self.times_ns.append(at_ns)
         if token_ids:
             self.first.set()

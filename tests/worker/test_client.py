@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from tests.worker.asking import SOON_S, Heard, ask, generate, open_descriptors, prompt, row
-from wit_llm.backends.base import End, GraphInfo, Target, TextInfo
+from wit_llm.backends.base import End, GraphInfo, Likelihood, Target, TextInfo
 from wit_llm.errors import BackendFailure, DeadlinePassed, OperatorError, Unsupported
 from wit_llm.events import Event, GraphFailed, GraphLoaded, HostFault, WorkerDied
 from wit_llm.options import Decoding
@@ -75,7 +75,7 @@ def _kill(engine: Engine, how: signal.Signals = signal.SIGKILL) -> None:
 def test_says_what_it_loaded(start: Start, backend: str) -> None:
     """An engine knows what its graph takes, and the sink hears of it once."""
     engine, events = start(backend, window="99", vocab_size="7")
-    assert engine.info == GraphInfo((), (), TextInfo(7, 99), any_tensors=True)
+    assert engine.info == GraphInfo((), (), TextInfo(7, 99, max_logprobs=0), any_tensors=True)
     assert len(events) == 1
     (loaded,) = events
     assert isinstance(loaded, GraphLoaded)
@@ -159,15 +159,17 @@ def test_a_listener_with_a_bug_harms_nobody_else(start: Start, backend: str) -> 
     """An exception in a listener ends its own request and is told to the operator; others go on."""
 
     class Broken(Heard):
-        def tokens(self, token_ids: Sequence[int], end: End | None, at_ns: int) -> None:
-            raise ZeroDivisionError(f"{token_ids} {end} {at_ns > 0}")
+        def tokens(
+            self, token_ids: Sequence[int], end: End | None, at_ns: int, logprobs: Sequence[Sequence[Likelihood]] = ()
+        ) -> None:
+            raise ZeroDivisionError(f"{token_ids} {end} {at_ns > 0} {logprobs}")
 
     engine, events = start(backend, max_num_seqs="1")
     engine.generate(prompt(engine, [1]), FOREVER, Broken())
     assert generate(engine, [2], Decoding(3)) == ([2, 2, 2], End.LENGTH)
     (fault,) = [event for event in events if isinstance(event, HostFault)]
     assert fault.where == "handing out tokens of graph 'x'"
-    assert "ZeroDivisionError: (1,) None True" in fault.detail
+    assert "ZeroDivisionError: (1,) None True ()" in fault.detail
 
 
 def test_closing_fails_what_is_in_flight(start: Start, backend: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -36,11 +36,13 @@ class TextInfo:
         vocab_size: Token ids are 0 to ``vocab_size - 1``.
         context_window: Tokens the model can hold, prompt and reply together.
         scores: The backend is a ``Scorer``.
+        max_logprobs: Rivals of a chosen token of which log-probabilities are known; none where not even its own is.
     """
 
     vocab_size: int
     context_window: int
     scores: bool = False
+    max_logprobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,13 @@ class Signature:
             )
 
 
+class Likelihood(NamedTuple):
+    """A token and the natural logarithm of its probability, as the model has it before a sampler changes that."""
+
+    token_id: int
+    logprob: float
+
+
 class End(Enum):
     """Why an engine gave no more tokens."""
 
@@ -105,11 +114,13 @@ class Progress(msgspec.Struct, array_like=True, frozen=True):
         request: The host's number of the request.
         token_ids: Newly sampled, in order; with ``End.STOP`` the last one is the stop token.
         end: None while it goes on.
+        logprobs: Where they were asked for, of each token: its own first, then those of its rivals, likeliest first.
     """
 
     request: int
     token_ids: tuple[int, ...]
     end: End | None = None
+    logprobs: tuple[tuple[Likelihood, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +188,12 @@ class Generator(Protocol):
     def slots(self) -> int:
         """Requests that may be live at once; the loop keeps more than these waiting."""
 
-    def add(self, request: int, admitted: Admitted, decoding: Decoding) -> None:
+    def add(self, request: int, admitted: Admitted, decoding: Decoding) -> int | None:
         """
         Take up a request: ``input_ids`` I64 ``[1, tokens]``, ``attention_mask`` I64 ``[1, tokens]``.
+
+        Returns:
+            Prompt tokens whose state is there already, from requests of the same scope; none where that is not known.
 
         Raises:
             BackendFailure: The library refused it.

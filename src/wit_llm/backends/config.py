@@ -18,6 +18,7 @@ class ModelConfig(msgspec.Struct, frozen=True):
     The fields of a transformers config that are read here; the rest is the library's business.
 
     Args:
+        dtype: Of the weights; older files call it ``torch_dtype``.
         max_position_embeddings: Tokens of the window; the names after it are those of other families for the same.
         auto_map: Names Python code in the folder, which is never run.
         quantization_config: How the weights are packed, where they are.
@@ -36,6 +37,8 @@ class ModelConfig(msgspec.Struct, frozen=True):
     num_key_value_heads: int | None = None
     hidden_size: int | None = None
     head_dim: int | None = None
+    dtype: str | None = None
+    torch_dtype: str | None = None
     model_type: str = ""
     is_encoder_decoder: bool = False
     auto_map: dict[str, object] | None = None
@@ -47,6 +50,11 @@ class ModelConfig(msgspec.Struct, frozen=True):
     def language(self) -> ModelConfig:
         """The fields of the language part."""
         return self.text_config or self
+
+    @property
+    def stored(self) -> str | None:
+        """The weights' type, in the words of PyTorch."""
+        return self.dtype or self.torch_dtype or (self.text_config.stored if self.text_config else None)
 
     @property
     def window(self) -> int | None:

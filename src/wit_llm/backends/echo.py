@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from wit_llm.backends.base import End, GraphInfo, Progress, Target, TextInfo
+from wit_llm.backends.base import End, GraphInfo, Likelihood, Progress, Target, TextInfo
 from wit_llm.backends.settings import parse
 from wit_llm.errors import OperatorError, Unsupported
 
@@ -65,21 +65,21 @@ class _Live:
     token_ids: Iterator[int]
     left: int
     stop_token_ids: tuple[int, ...]
+    logprobs: bool
 
     def advance(self, request: int) -> Progress:
-        """The next token."""
+        """The next token, which is certain."""
         token_id = next(self.token_ids)
         self.left -= 1
-        if token_id in self.stop_token_ids:
-            return Progress(request, (token_id,), End.STOP)
-        return Progress(request, (token_id,), None if self.left else End.LENGTH)
+        end = End.STOP if token_id in self.stop_token_ids else None if self.left else End.LENGTH
+        return Progress(request, (token_id,), end, ((Likelihood(token_id, 0.0),),) if self.logprobs else ())
 
 
 class Echo:
     """The graph."""
 
     def __init__(self, settings: Settings) -> None:
-        self.info = GraphInfo((), (), TextInfo(settings.vocab_size, settings.window), any_tensors=True)
+        self.info = GraphInfo((), (), TextInfo(settings.vocab_size, settings.window, max_logprobs=0), any_tensors=True)
         self.slots = settings.max_num_seqs
         self._delay_s = settings.delay_ms / 1e3
         self._live: dict[int, _Live] = {}
@@ -97,7 +97,8 @@ class Echo:
         """
         prompt = memoryview(admitted["input_ids"].data).cast("q").tolist()
         stop = decoding.stop_token_ids
-        self._live[request] = _Live(chain(prompt, stop[:1]) if stop else cycle(prompt), decoding.max_new_tokens, stop)
+        token_ids = chain(prompt, stop[:1]) if stop else cycle(prompt)
+        self._live[request] = _Live(token_ids, decoding.max_new_tokens, stop, decoding.logprobs is not None)
 
     def cancel(self, request: int) -> None:
         """End a request, as ``Generator`` says."""

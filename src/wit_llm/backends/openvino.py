@@ -11,7 +11,7 @@ import numpy as np
 import openvino as ov
 import openvino_genai as genai
 
-from wit_llm.backends.base import End, GraphInfo, Lost, Progress, Target
+from wit_llm.backends.base import End, GraphInfo, Likelihood, Lost, Progress, Target
 from wit_llm.backends.config import ModelConfig, read_config, read_encoder
 from wit_llm.backends.openvino_gguf import gguf_file, read_gguf, takes_and_gives, translated
 from wit_llm.backends.openvino_scores import score
@@ -32,6 +32,8 @@ _LANGUAGE_MODEL = "openvino_model.xml"
 # Without it, products of FP32 have the eight bits of bf16 where the CPU has that.
 _EXACT = {"EXECUTION_MODE_HINT": "ACCURACY"}
 
+# openvino-genai 2026.4.1 tells of the chosen token alone, however many it is asked for.
+_MAX_LOGPROBS = 0
 _CPU_BLOCK_TOKENS = 32
 _CACHE_BYTES = 1 << 30
 _CACHE_WINDOWS = 16
@@ -93,7 +95,7 @@ def load(folder: Path, target: Target, settings: Mapping[str, str], signature: S
     names = {name for port in model.inputs for name in port.get_names()}
     raw = Raw(core, model, device, {**_EXACT, **chosen.properties()})
     if config is not None and names >= {BEAMS, "input_ids"}:
-        text = replace(config.text_info(), scores=True)
+        text = replace(config.text_info(), scores=True, max_logprobs=_MAX_LOGPROBS)
         return LanguageModel(replace(raw.info, text=text), lambda: raw, _Recipe(folder, device, chosen, config))
     try:
         raw.prepare()
@@ -106,7 +108,7 @@ def load(folder: Path, target: Target, settings: Mapping[str, str], signature: S
 def _from_gguf(core: ov.Core, path: Path, device: str, chosen: Settings) -> LanguageModel:
     """A GGUF file, whose model for raw compute and scores is made at the first of them."""
     config = read_gguf(path).config
-    text = replace(config.text_info(path.name), scores=True)
+    text = replace(config.text_info(path.name), scores=True, max_logprobs=_MAX_LOGPROBS)
     raw = cache(lambda: Raw(core, translated(core, path, device), device, {**_EXACT, **chosen.properties()}))
     return LanguageModel(
         replace(takes_and_gives(text.vocab_size), text=text), raw, _Recipe(path, device, chosen, config)
@@ -185,17 +187,18 @@ class _Live:
     """A request in the pipeline, and how its last token ended it."""
 
     handle: genai.GenerationHandle
+    logprobs: bool
     cancelled: bool = False
     reason: genai.GenerationFinishReason = genai.GenerationFinishReason.NONE
 
-    def read(self) -> tuple[int, ...]:
-        """The tokens that are there; a read of none would never return."""
-        token_ids: list[int] = []
+    def read(self) -> tuple[Likelihood, ...]:
+        """The tokens that are there, likely or not; a read of none would never return."""
+        read: list[Likelihood] = []
         while self.handle.can_read():
             for output in self.handle.read().values():
-                token_ids += output.generated_ids
+                read += map(Likelihood, output.generated_ids, output.generated_log_probs)
                 self.reason = output.finish_reason
-        return tuple(token_ids)
+        return tuple(read)
 
 
 class LanguageModel(OpenVINO):
@@ -228,7 +231,7 @@ class LanguageModel(OpenVINO):
         input_ids = np.frombuffer(admitted["input_ids"].data, np.int64)  # [tokens]
         with failures("taking up a request"):
             handle = self._pipeline.add_request(request, ov.Tensor(input_ids[np.newaxis]), _generation_config(decoding))
-        self._live[request] = _Live(handle)
+        self._live[request] = _Live(handle, decoding.logprobs is not None)
         self._entering = request
 
     def cancel(self, request: int) -> None:
@@ -251,15 +254,17 @@ class LanguageModel(OpenVINO):
         return news
 
     def _look(self, request: int, live: _Live) -> Progress | Lost:
-        token_ids = live.read()
+        read = live.read()
+        token_ids = tuple(one.token_id for one in read)
+        logprobs = tuple((one,) for one in read) if live.logprobs else ()
         status = live.handle.get_status()
         if status == genai.GenerationStatus.RUNNING:
-            return Progress(request, token_ids)
+            return Progress(request, token_ids, None, logprobs)
         if status == genai.GenerationStatus.FINISHED:
             stopped = live.reason == genai.GenerationFinishReason.STOP
-            return Progress(request, token_ids, End.STOP if stopped else End.LENGTH)
+            return Progress(request, token_ids, End.STOP if stopped else End.LENGTH, logprobs)
         if live.cancelled:  # the status is IGNORED once the slot is free
-            return Progress(request, token_ids, End.CANCELLED)
+            return Progress(request, token_ids, End.CANCELLED, logprobs)
         return Lost(request, TooLarge("the prompt and its reply do not fit into the KV cache of the graph"))
 
     def reset(self) -> None:
@@ -273,6 +278,7 @@ def _generation_config(decoding: Decoding) -> genai.GenerationConfig:
     """The request in the library's words, with nothing left to the model's own defaults."""
     config = genai.GenerationConfig()
     config.max_new_tokens = decoding.max_new_tokens
+    config.logprobs = int(decoding.logprobs is not None)
     if decoding.stop_token_ids:
         # Named, because the library would put the model's own in the place of one that is not.
         config.eos_token_id = decoding.stop_token_ids[0]

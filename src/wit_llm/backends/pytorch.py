@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from wit_llm.backends.base import Backend, Signature
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -27,14 +27,21 @@ class Settings(msgspec.Struct, frozen=True):
     What the operator may choose.
 
     Args:
-        dtype: Of a transformers model's arithmetic; a program has its own.
+        cache_size_gb: Of the keys and values that a language model keeps of sequences that are over.
+        prefix_caching: Keep them, for prompts that begin as those.
+        max_num_batched_tokens: Tokens of one step, and so how long a cancel may take.
         max_num_seqs: Requests at once; more than these wait.
         num_threads: Of the CPU; none is the library's choice.
+        precision: Of a transformers model's arithmetic; a program has its own. None is that of the weights where the
+            device computes it fast, else f32.
     """
 
-    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
+    cache_size_gb: Annotated[float, msgspec.Meta(gt=0)] = 1
+    prefix_caching: bool = True
+    max_num_batched_tokens: Annotated[int, msgspec.Meta(ge=1)] = 256
     max_num_seqs: Annotated[int, msgspec.Meta(ge=1)] = 16
     num_threads: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    precision: Literal["f32", "f16", "bf16"] | None = None
 
 
 def load(folder: Path, target: Target, settings: Mapping[str, str], signature: Signature) -> Backend:
@@ -52,14 +59,17 @@ def load(folder: Path, target: Target, settings: Mapping[str, str], signature: S
     if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
         # transformers takes longer to import than torch, and programs do without it.
         signature.refuse("a transformers model")
+        dtype = _DTYPES.get(chosen.precision or "")
         encodes = read_encoder(folder)
         if encodes is not None:
             from wit_llm.backends.pytorch_encoder import encoder
 
-            return encoder(folder, encodes, device, _DTYPES[chosen.dtype])
-        from wit_llm.backends.pytorch_text import language_model
+            return encoder(folder, encodes, device, dtype)
+        from wit_llm.backends.pytorch_text import Capacity, language_model
 
-        return language_model(folder, device, _DTYPES[chosen.dtype], chosen.max_num_seqs)
+        kept_bytes = int(chosen.cache_size_gb * 2**30) if chosen.prefix_caching else 0
+        capacity = Capacity(chosen.max_num_seqs, chosen.max_num_batched_tokens, kept_bytes)
+        return language_model(folder, device, dtype, capacity)
     programs = sorted((*folder.glob("*.pt2"), *folder.glob("*.pt")))
     if len(programs) != 1:
         raise OperatorError(

@@ -10,7 +10,7 @@ import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
 
 from wit_llm.backends.base import GraphInfo, TextInfo
-from wit_llm.backends.pytorch_folder import model_config, read_model
+from wit_llm.backends.pytorch_folder import fitting, model_config, read_model
 from wit_llm.backends.pytorch_values import failures, lifted, lowered
 from wit_llm.errors import InvalidArgument, OperatorError
 from wit_llm.tensor import NamedTensor, TensorSpec, TensorType
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wit_llm.tensor import Admitted
 
 
-def encoder(folder: Path, encodes: TextInfo, device: torch.device, dtype: torch.dtype) -> Encoder:
+def encoder(folder: Path, encodes: TextInfo, device: torch.device, dtype: torch.dtype | None) -> Encoder:
     """
     Read a transformers model without the head that it may have.
 
@@ -30,7 +30,7 @@ def encoder(folder: Path, encodes: TextInfo, device: torch.device, dtype: torch.
         folder: Where it lies.
         encodes: Vocabulary and window.
         device: What it computes on.
-        dtype: Of its arithmetic.
+        dtype: Of its arithmetic; none is as ``fitting`` says.
 
     Raises:
         OperatorError: It cannot be read, or not whole.
@@ -43,7 +43,7 @@ def encoder(folder: Path, encodes: TextInfo, device: torch.device, dtype: torch.
         raise OperatorError(
             f"{folder} is an encoder-decoder, {config.model_type!r}, which cannot be read without its decoder"
         )
-    model = read_model(auto_class, folder, dtype, unused="pooler.")
+    model = read_model(auto_class, folder, dtype or fitting(config, device), unused="pooler.")
     model.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides self
     return Encoder(model, encodes, device)
 

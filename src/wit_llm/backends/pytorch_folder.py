@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import torch
 import transformers
 
 from wit_llm.backends.config import read_config
+from wit_llm.backends.pytorch_linear import computes
 from wit_llm.errors import OperatorError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import torch
 
     from wit_llm.backends.config import ModelConfig
 
@@ -71,3 +71,15 @@ def read_model(
         )
     model.eval()  # type: ignore[no-untyped-call]
     return model
+
+
+def fitting(config: ModelConfig, device: torch.device) -> torch.dtype:
+    """
+    The type in which arithmetic loses no bit of the weights and is fast.
+
+    A CPU computes in bf16 up to twice as fast as in f32 where it has instructions for it, and slowly where it has not;
+    in f16 it is slow. Where ``config.json`` does not say what the weights are, f32 has room for all of them.
+    """
+    dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(config.stored or "", torch.float32)
+    fast = device.type != "cpu" or (dtype is torch.bfloat16 and computes(dtype))
+    return dtype if fast else torch.float32

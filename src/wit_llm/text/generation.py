@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 from wit_llm.backends.base import End
 from wit_llm.errors import InvalidArgument
 from wit_llm.text.message import (
+    Alternative,
     Batch,
     FinishReason,
     Fragment,
+    Logprobs,
     Message,
     Role,
     Summary,
@@ -32,6 +34,7 @@ from wit_llm.text.stops import StopStrings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wit_llm.backends.base import Likelihood
     from wit_llm.bell import Bell, Source
     from wit_llm.decoder import Decoder
     from wit_llm.errors import NNError
@@ -88,6 +91,7 @@ class Generation:
         self._events: list[Event] = []
         self._texts: list[str] = []
         self._generated_tokens = 0
+        self._cached_tokens: int | None = None
         self._queued_us: int | None = None
         self._first_token_us: int | None = None
         self._total_us = 0
@@ -107,21 +111,24 @@ class Generation:
         if over:
             request.cancel()
 
-    def accepted(self, at_ns: int) -> None:
-        """The engine took the request."""
+    def accepted(self, at_ns: int, cached_tokens: int | None = None) -> None:
+        """The engine took the request, and knew so many of its tokens."""
         with self._lock:
             if not self._over:
+                self._cached_tokens = cached_tokens
                 self._queued_us = self._us(at_ns)
 
-    def tokens(self, token_ids: Sequence[int], end: End | None, at_ns: int) -> None:
-        """Tokens arrived, the last of them with ``end``."""
+    def tokens(
+        self, token_ids: Sequence[int], end: End | None, at_ns: int, logprobs: Sequence[Sequence[Likelihood]] = ()
+    ) -> None:
+        """Tokens arrived, the last of them with ``end``; with ``logprobs`` where they were asked for."""
         with self._lock:
             if self._over:
                 return
             if self._late(at_ns):
                 self._finish(FinishReason.DEADLINE, at_ns)
             else:
-                self._take(token_ids, end, at_ns)
+                self._take(token_ids, end, logprobs, at_ns)
             news, early = self._readable, self._over and end is None
         if early:
             self._cancel()
@@ -136,13 +143,19 @@ class Generation:
             self._error = error
         self._bell.ring()
 
-    def _take(self, token_ids: Sequence[int], end: End | None, now: int) -> None:
+    def _take(
+        self, token_ids: Sequence[int], end: End | None, logprobs: Sequence[Sequence[Likelihood]], now: int
+    ) -> None:
         if token_ids and self._first_token_us is None:
             self._first_token_us = self._us(now)
         last = len(token_ids) - 1 if end is End.STOP else len(token_ids)
-        shown = []
+        shown: list[str] = []
         for place, token_id in enumerate(token_ids):
             self._generated_tokens += 1
+            if logprobs:
+                self._show("".join(shown))
+                shown.clear()
+                self._events.append(self._logprobs(logprobs[place]))
             if place == last:
                 break
             text, matched = self._stops.push(self._decoder.push(token_id))
@@ -155,6 +168,9 @@ class Generation:
             self._end(FinishReason.STOP_STRING, now)
         elif end is not None:
             self._finish(_REASON_OF.get(end, self._plan.at_length), now)
+
+    def _logprobs(self, likelihoods: Sequence[Likelihood]) -> Logprobs:
+        return Logprobs(tuple(Alternative(one, self._decoder.bytes_of(one), logprob) for one, logprob in likelihoods))
 
     def _finish(self, reason: FinishReason, now: int) -> None:
         """Show what was held back, and end."""
@@ -239,7 +255,7 @@ class Generation:
             InvalidArgument: ``finished`` was not seen.
         """
         reason = self._seen()
-        usage = Usage(self._plan.prompt_tokens, None, self._generated_tokens, 0)
+        usage = Usage(self._plan.prompt_tokens, self._cached_tokens, self._generated_tokens, 0)
         timing = Timing(self._queued_us or 0, self._first_token_us, self._total_us)
         return Summary(reason, self._matched_stop, usage, timing, self._plan.seed, self._plan.model_digest)
 

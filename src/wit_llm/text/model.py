@@ -127,12 +127,31 @@ class Model:
         """What holds where neither a turn nor a session says anything."""
         return Options(sampling=Exact(self.sampler))
 
+    @property
+    def max_logprobs(self) -> int | None:
+        """Rivals of a chosen token that can be told of; none where its own log-probability cannot be told either."""
+        return None if self.graph.info.text is None else self.graph.info.text.max_logprobs
+
+    def check_options(self, options: Options) -> None:
+        """
+        Whether this model can do what options ask for.
+
+        Raises:
+            InvalidArgument: One is out of its range.
+            Unsupported: One asks for what is not there.
+        """
+        options.check()
+        asked, most = options.logprobs, self.max_logprobs
+        if asked is not None and (most is None or asked > most):
+            there = "no log-probabilities" if most is None else f"those of the chosen token and of {most} rivals"
+            raise Unsupported(f"options.logprobs: {asked} is not supported by graph '{self.name}', which has {there}")
+
     def describe(self) -> ModelInfo:
         """What a guest can know of it."""
         chat = (Capability.CHAT,) if self.template is not None else ()
         scoring = (Capability.SCORING,) if self.graph.info.text and self.graph.info.text.scores else ()
         can = (*chat, Capability.RAW, Capability.SEED, *scoring)
-        return ModelInfo(self.name, self.digest, self.window, can, None, self.defaults)
+        return ModelInfo(self.name, self.digest, self.window, can, self.max_logprobs, self.defaults)
 
     @cached_property
     def chat(self) -> Chat:

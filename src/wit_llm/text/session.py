@@ -96,7 +96,7 @@ class Session:
 
     def __init__(self, model: Model, setup: Setup, bell: Bell, limits: Limits) -> None:
         if setup.defaults is not None:
-            setup.defaults.check()
+            model.check_options(setup.defaults)
         model.check(setup.preamble)
         check_prompt_bytes(setup.preamble, limits)
         self._model = model
@@ -141,6 +141,8 @@ class Session:
             stop_token_ids=() if options.ignore_eos else self._model.stop_token_ids,
             sampler=self._sampler(options),
             seed=plan.seed,
+            logprobs=options.logprobs,
+            cache_scope=self._bell.guest,
         )
         generation = Generation(plan, self._model.tokenizer.decoder(), self._bell)
         graph = self._model.graph
@@ -264,7 +266,7 @@ class Session:
 
     def _resolve(self, options: Options | None) -> Options:
         if options is not None:
-            options.check()
+            self._model.check_options(options)
             return options
         return self._setup.defaults if self._setup.defaults is not None else self._model.defaults
 

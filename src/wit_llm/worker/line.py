@@ -22,7 +22,7 @@ from wit_llm.worker.reading import Reading
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from wit_llm.backends.base import End, Progress
+    from wit_llm.backends.base import End, Likelihood, Progress
     from wit_llm.errors import WitLLMError
     from wit_llm.events import Sink
     from wit_llm.worker.channel import Channel
@@ -37,11 +37,21 @@ class DiedLoading(OperatorError):
 class Listener(Protocol):
     """Who wants to know of one request; called on whichever thread reads, never after the last token or a failure."""
 
-    def accepted(self, at_ns: int) -> None:
-        """The request had its place in the engine at that time, on the clock of ``time.monotonic_ns``."""
+    def accepted(self, at_ns: int, cached_tokens: int | None = None) -> None:
+        """
+        The request had its place in the engine at that time, on the clock of ``time.monotonic_ns``.
 
-    def tokens(self, token_ids: Sequence[int], end: End | None, at_ns: int) -> None:
-        """Newly sampled tokens, in order; ``end`` comes once, with the last of them or with none."""
+        The engine had the state of so many of its tokens already, where it tells.
+        """
+
+    def tokens(
+        self, token_ids: Sequence[int], end: End | None, at_ns: int, logprobs: Sequence[Sequence[Likelihood]] = ()
+    ) -> None:
+        """
+        Newly sampled tokens, in order, and of each the log-probabilities that were asked for.
+
+        ``end`` comes once, with the last of them or with none.
+        """
 
     def failed(self, error: NNError) -> None:
         """There will be no more."""
@@ -186,9 +196,9 @@ class Line:
             case Stepped(steps):
                 for progress in steps:
                     self._advance(progress)
-            case Accepted(call):
+            case Accepted(call, cached_tokens):
                 if listener := self._listeners.get(call):
-                    self._guard(call, listener, listener.accepted, self._channel.sent_ns)
+                    self._guard(call, listener, listener.accepted, self._channel.sent_ns, cached_tokens)
             case Computed(call):
                 if answer := self._answers.pop(call, None):
                     answer.give(message)
@@ -202,7 +212,8 @@ class Line:
         call = progress.request
         listener = self._listeners.get(call) if progress.end is None else self._listeners.pop(call, None)
         if listener:
-            self._guard(call, listener, listener.tokens, progress.token_ids, progress.end, self._channel.sent_ns)
+            news = (progress.token_ids, progress.end, self._channel.sent_ns, progress.logprobs)
+            self._guard(call, listener, listener.tokens, *news)
 
     def _refused(self, message: Failed) -> None:
         if message.call is None:

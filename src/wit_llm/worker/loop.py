@@ -135,12 +135,12 @@ class EngineLoop:
 
     def _begin(self, message: Generate) -> None:
         try:
-            self._generator.add(message.call, Admitted(message.admitted.tensors), message.decoding)
+            cached = self._generator.add(message.call, Admitted(message.admitted.tensors), message.decoding)
         except Exception as error:  # noqa: BLE001 -- a library may raise anything
             self._channel.send(failed(message.call, error))
             return
         self._live.add(message.call)
-        self._channel.send(Accepted(message.call))
+        self._channel.send(Accepted(message.call, cached))
 
     def _cancel(self, call: int) -> None:
         if self._waiting.pop(call, None):
@@ -180,7 +180,7 @@ class _TensorsOnly:
 
     slots = 1
 
-    def add(self, _request: int, _admitted: Admitted, _decoding: Decoding) -> None:
+    def add(self, _request: int, _admitted: Admitted, _decoding: Decoding) -> int | None:
         """Refuse."""
         raise Unsupported("this graph takes tensors only")
 

@@ -83,9 +83,16 @@ class Computed(msgspec.Struct, array_like=True, tag=True, frozen=True):
 
 
 class Accepted(msgspec.Struct, array_like=True, tag=True, frozen=True):
-    """A request for tokens has its place in the engine."""
+    """
+    A request for tokens has its place in the engine.
+
+    Args:
+        call: Its number.
+        cached_tokens: As ``Generator.add`` says.
+    """
 
     call: int
+    cached_tokens: int | None = None
 
 
 class Stepped(msgspec.Struct, array_like=True, tag=True, frozen=True):
