@@ -22,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 from measure import BENCH, Bar, Of, Report, Row, in_turns, parser
-from prompt import Question, Reply, Side, direct
+from prompt import Question, Reply, direct, put
+from sides import Side
 
 RATE_BAR = Bar(Of.RATIO, at_least=0.95)
 FIRST_TOKEN_BAR = Bar(Of.DIFFERENCE, at_most=2)
@@ -72,7 +73,7 @@ def _exported(model: Path, weights: str, command: str) -> Path:
 
 
 def _rounds(sides: tuple[Side, Side], prompts: Prompts, reply_tokens: int, pairs: int) -> list[tuple[Reply, Reply]]:
-    left, right = (partial(side.answer, prompts, reply_tokens) for side in sides)
+    left, right = (partial(put, side, prompts, reply_tokens) for side in sides)
     return list(in_turns(left, right, pairs, warm_ups=2))
 
 

@@ -13,19 +13,17 @@ the first token's id of a 16-token prompt is there at most 3 ms later, and the d
 from __future__ import annotations
 
 import json
-import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import closing
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from measure import BENCH, CACHE, Bar, Of, Report, Row, in_turns, parser
+from sides import Line, Side
 
 FIRST_TOKEN_BAR = Bar(Of.DIFFERENCE, at_most=3)
 DECODE_BAR = Bar(Of.RATIO, at_least=0.95)
@@ -67,9 +65,6 @@ class Reply(NamedTuple):
     def tokens_per_s(self) -> float:
         """The rate after the first token."""
         return (self.tokens - 1) / (self.total_ms - self.first_ms) * 1e3
-
-
-Line = Connection  # of one side's process: questions in, replies out, until none comes
 
 
 def ours(line: Line, folder: Path) -> None:
@@ -174,44 +169,17 @@ class Questions:
                 return Question(text, encoded["input_ids"], reply_tokens)
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One way to have questions answered, in a process of its own."""
-
-    process: multiprocessing.context.SpawnProcess
-    line: Line
-
-    @classmethod
-    def start(cls, answer: Callable[[Line, Path], None], folder: Path) -> Self:
-        """A process that answers."""
-        context = multiprocessing.get_context("spawn")
-        here, there = context.Pipe()
-        process = context.Process(target=answer, args=(there, folder), name=answer.__name__, daemon=True)
-        process.start()
-        there.close()  # so that its end is seen here
-        return cls(process, here)
-
-    def answer(self, questions: Asked, reply_tokens: int, number: int) -> Reply:
-        """Put the question of a round, and wait for the answer."""
-        try:
-            self.line.send(questions.question(number, reply_tokens))
-            reply: Reply = self.line.recv()
-        except (EOFError, OSError) as error:
-            raise RuntimeError(f"the process of {self.process.name} has ended; it said why") from error
-        if reply.tokens != reply_tokens:
-            raise RuntimeError(f"{self.process.name} made {reply.tokens} tokens of {reply_tokens}")
-        return reply
-
-    def close(self) -> None:
-        """Let the process end."""
-        with suppress(OSError):  # it may have ended before
-            self.line.send(None)
-        self.process.join()
+def put(side: Side, questions: Asked, reply_tokens: int, number: int) -> Reply:
+    """Put the question of a round, and wait for the answer."""
+    reply: Reply = side.answer(questions.question(number, reply_tokens))
+    if reply.tokens != reply_tokens:
+        raise RuntimeError(f"{side.name} made {reply.tokens} tokens of {reply_tokens}")
+    return reply
 
 
 def _rounds(sides: tuple[Side, Side], questions: Questions, reply_tokens: int, pairs: int) -> list[tuple[Reply, Reply]]:
     """The same questions to both sides in turns, and the same answers."""
-    left, right = (partial(side.answer, questions, reply_tokens) for side in sides)
+    left, right = (partial(put, side, questions, reply_tokens) for side in sides)
     rounds = list(in_turns(left, right, pairs, warm_ups=2))
     for a, b in rounds:
         if a.text != b.text:

@@ -20,9 +20,11 @@ BENCHMARKS = ROOT / "benchmarks"
 TINY = ROOT / "src" / "wit_llm" / "embedded" / "tiny"
 # What keeps a run small, and how many rows it has.
 SMALLEST = {
+    "batching": (("--model", str(TINY)), 3),
     "convert": (("--model", str(TINY), "--other", str(TINY)), 3),
     "neighbour": ((), 3),
     "prompt": (("--model", str(TINY)), 3),
+    "second_turn": (("--model", str(TINY)), 2),
     "startup": ((), 6),
     "tensors": ((), 18),
     "wall": ((), 7),

@@ -1,0 +1,49 @@
+"""One of the ways that a benchmark compares, in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, Self
+
+Line = Connection  # of one side's process: questions in, answers out, until none comes
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One way to have questions answered."""
+
+    process: multiprocessing.context.SpawnProcess
+    line: Line
+
+    @classmethod
+    def start(cls, answer: Callable[..., None], *arguments: object) -> Self:
+        """A process that answers: ``answer`` gets its line, and these arguments."""
+        context = multiprocessing.get_context("spawn")
+        here, there = context.Pipe()
+        process = context.Process(target=answer, args=(there, *arguments), name=answer.__name__, daemon=True)
+        process.start()
+        there.close()  # so that its end is seen here
+        return cls(process, here)
+
+    @property
+    def name(self) -> str:
+        """Which one it is."""
+        return self.process.name
+
+    def answer(self, question: object) -> Any:  # noqa: ANN401 -- what the benchmark's own function sends
+        """Put a question, and wait for the answer."""
+        try:
+            self.line.send(question)
+            return self.line.recv()
+        except (EOFError, OSError) as error:
+            raise RuntimeError(f"the process of {self.name} has ended; it said why") from error
+
+    def close(self) -> None:
+        """Let the process end."""
+        with suppress(OSError):  # it may have ended before
+            self.line.send(None)
+        self.process.join()
