@@ -218,7 +218,10 @@ def _pytorch_folders(root: Path) -> dict[str, str]:
         return made
 
     _cut(model("cut", "{folder} cannot be read by transformers: ") / "model.safetensors", 100_000)
-    model("code", "{folder} wants to run Python code of its own (auto_map ", auto_map={"AutoModelForCausalLM": "m.M"})
+    code = {"auto_map": {"AutoConfig": "m.C", "AutoModelForCausalLM": "m.M"}}
+    wants = "{folder} wants to run Python code of its own (auto_map in config.json), as transformers does not know the "
+    mark = model("code", f"{wants}family 'from-mars'; it never will", model_type="from-mars", **code)
+    (mark / "m.py").write_text(f"open({str(root / 'it-ran')!r}, 'w')")
     model("deeper", "the weights in {folder} lack model.layers.4.", num_hidden_layers=5)
     model("wider", "{folder} cannot be read by transformers: ", hidden_size=256)
     model("alien", "{folder} cannot be read by transformers: ", model_type="from-mars")
@@ -263,6 +266,24 @@ def test_pytorch_says_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
     assert {name: error for name, (error, _) in said.items()} == dict.fromkeys(expected, "OperatorError")
     for name, text in expected.items():
         assert said[name][1].startswith(text)
+    assert not (tmp_path / "it-ran").exists()
+
+
+@pytest.mark.slow
+def test_pytorch_passes_code_over_where_it_knows_the_family(tmp_path: Path) -> None:
+    """A folder from the days when transformers had to be told what its model is loads without its code."""
+    folder = tmp_path / "older"
+    folder.mkdir()
+    _copy("model.safetensors")(folder)
+    config = json.loads((TINY / "config.json").read_text())
+    config["auto_map"] = {"AutoConfig": "m.C", "AutoModelForCausalLM": "m.M"}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "m.py").write_text(f"open({str(tmp_path / 'it-ran')!r}, 'w')")
+    engine = Engine(GraphSource("tiny", "pytorch", folder))
+    assert engine.info.text is not None
+    assert engine.info.text.vocab_size == 640
+    engine.close()
+    assert not (tmp_path / "it-ran").exists()
 
 
 @pytest.mark.slow

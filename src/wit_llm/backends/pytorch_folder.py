@@ -25,8 +25,14 @@ def model_config(folder: Path) -> ModelConfig:
         OperatorError: It cannot be read, or wants to run code.
     """
     config = read_config(folder)
-    if config is None or config.auto_map:
-        raise OperatorError(f"{folder} wants to run Python code of its own (auto_map in config.json); it never will")
+    if config is None:
+        raise OperatorError(f"{folder} has no config.json, which says what its weights are")
+    # Many folders bring code for a family that transformers has learned since; that is passed over.
+    if config.auto_map and config.model_type not in transformers.CONFIG_MAPPING:
+        raise OperatorError(
+            f"{folder} wants to run Python code of its own (auto_map in config.json), as transformers does not know "
+            f"the family {config.model_type!r}; it never will"
+        )
     return config
 
 
