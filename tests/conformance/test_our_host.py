@@ -98,7 +98,6 @@ def test_every_case_passes_with_openvino(openvino: dict[str, Finding]) -> None:
         pytest.param("G.compute-bytes", "an error, and the graph works on", id="compute-bytes"),
         pytest.param("J.sessions", "quota after 16", id="sessions"),
         pytest.param("J.same-door", "'The capital of Japan is Tokyo'", id="same-door"),
-        pytest.param("J.same-logits", "150 choices, 9 of them turned by a penalty", id="same-logits"),
     ],
 )
 def test_limits_are_met(openvino: dict[str, Finding], name: str, seen: str) -> None:
@@ -124,7 +123,7 @@ def test_the_guests_in_python_find_what_the_guests_in_c_do(
     )
     assert set(found) == set(openvino)
     limits = [name for name in found if name.startswith("G") and name not in {"G.rank", "G.inputs"}]
-    same = [*limits, "D.load", "J.sessions", "J.same-door", "J.same-logits", "J.over-tensors"]
+    same = [*limits, "D.load", "J.sessions", "J.same-door", "J.over-tensors"]
     assert {name: found[name].seen for name in same} == {name: openvino[name].seen for name in same}
 
 

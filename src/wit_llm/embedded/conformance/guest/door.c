@@ -7,7 +7,7 @@
 
 #define MADE 8      /* tokens of a reply */
 #define ROOM 256    /* tokens in all */
-#define CLOSE 0.01f /* of a logit: what two ways of computing it may differ by */
+#define CLOSE 0.03f /* of a logit: what two ways of computing it may differ by, of which one may be in bf16 */
 
 /* A prompt and its reply; of each token of the reply the logits that it is the best of, [vocabulary]. */
 typedef struct {
