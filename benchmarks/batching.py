@@ -163,11 +163,12 @@ def main() -> int:
     options.add_argument("--precision", choices=["f32", "bf16"], default="f32", help="of both; default f32")
     arguments = options.parse_args()
     folder = arguments.model or _random_model()
-    sizes = {"model": folder.name, "precision": arguments.precision, "prompt/reply tokens": MIXED}
+    mixed = QUICK if arguments.quick else MIXED
+    sizes = {"model": folder.name, "precision": arguments.precision, "prompt/reply tokens": mixed}
     report = Report(__doc__, arguments, sizes)
     rows = (
-        ("8 of different lengths", QUICK if arguments.quick else MIXED, MIXED_BAR),
-        ("8 of equal lengths", QUICK[:1] * 2 if arguments.quick else EQUAL, None),
+        (f"{len(mixed)} of different lengths", mixed, MIXED_BAR),
+        (f"{len(mixed)} of equal lengths", QUICK[:1] * 2 if arguments.quick else EQUAL, None),
         ("one alone", QUICK[:1] if arguments.quick else SINGLE, SINGLE_BAR),
     )
     vocab_size = _vocab_size(folder)
@@ -192,7 +193,7 @@ def _vocab_size(folder: Path) -> int:
     config = read_config(folder)
     if config is None:
         raise SystemExit(f"error: {folder} has no config.json")
-    return config.text_info(max_logprobs=None).vocab_size
+    return config.text_info().vocab_size
 
 
 def _random_model() -> Path:
