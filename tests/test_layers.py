@@ -24,7 +24,18 @@ FENCES = {
 }
 SHARED_BY_BACKENDS = {
     f"backends/{name}.py"
-    for name in ("__init__", "base", "config", "folder", "gguf", "mistakes", "scoring", "settings", "table")
+    for name in (
+        "__init__",
+        "base",
+        "config",
+        "folder",
+        "gguf",
+        "mistakes",
+        "scoring",
+        "settings",
+        "table",
+        "vocabulary",
+    )
 }
 
 # the lock, and the worker at the other end of the line, which trusts its host

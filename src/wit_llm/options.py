@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from wit_llm.errors import InvalidArgument, Unsupported
+from wit_llm.grammar.automaton import Automaton
 
 STOP_STRINGS = 16
 STOP_BYTES = 128
@@ -188,20 +189,27 @@ class Options:
             raise InvalidArgument("deadline-ms must be at least 1, got 0")
         if isinstance(self.sampling, Exact):
             self.sampling.sampler.check()
-        if len(self.stop) > STOP_STRINGS:
-            raise InvalidArgument(f"stop takes at most {STOP_STRINGS} strings, got {len(self.stop)}")
-        for text in self.stop:
-            if not 1 <= len(text.encode()) <= STOP_BYTES:
-                raise InvalidArgument(f"a stop string has 1 to {STOP_BYTES} bytes, got {len(text.encode())}")
+        _check_stop(self.stop)
         for key, _ in self.extra:
             raise InvalidArgument(f"extra: unknown key {key[:80]!r}; this backend knows none")
+        if self.constraint is not None and self.ignore_eos:
+            raise InvalidArgument(
+                "ignore-eos goes on past the end, and a constraint has an end that nothing may follow"
+            )
         for name, given in (
-            ("constraint", self.constraint is not None),
             ("tools", bool(self.tools)),
             ("tool-choice", not isinstance(self.tool_choice, AutoTool | NoTool)),
         ):
             if given:
                 raise Unsupported(f"options.{name} is not supported by this host")
+
+
+def _check_stop(stop: tuple[str, ...]) -> None:
+    if len(stop) > STOP_STRINGS:
+        raise InvalidArgument(f"stop takes at most {STOP_STRINGS} strings, got {len(stop)}")
+    for text in stop:
+        if not 1 <= len(text.encode()) <= STOP_BYTES:
+            raise InvalidArgument(f"a stop string has 1 to {STOP_BYTES} bytes, got {len(text.encode())}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +226,8 @@ class Decoding:
             tell of the chosen one either.
         cache_scope: Requests with the same number may begin with each other's state; with another one, neither they nor
             what is told of them depends on these.
+        constraint: What the reply may say; only where the graph's ``TextInfo.constraints`` says so, and there are stop
+            tokens: they come where it may end, and have to where it must.
     """
 
     max_new_tokens: int
@@ -226,3 +236,4 @@ class Decoding:
     seed: int = 0
     logprobs: int | None = None
     cache_scope: int = 0
+    constraint: Automaton | None = None

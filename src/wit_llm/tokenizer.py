@@ -194,6 +194,28 @@ class Tokenizer:
                 raise InvalidArgument(f"there is no token {token_id}; token ids are 0 to {self.vocab_size - 1}")
         return self._decode(list(token_ids), skip_special_tokens=not control)
 
+    def spoken(self) -> list[bytes]:
+        """What each token adds to a text that it is inside of, by its id; control tokens add nothing."""
+        hidden = frozenset(self.control_tokens.values())
+        shown = [token_id not in hidden and self._engine.id_to_token(token_id) is not None for token_id in self._ids]
+        if self._is_byte_level:
+            return [self._bytes(token_id) if said else b"" for token_id, said in zip(self._ids, shown, strict=True)]
+        inside = self.encode_all(["."], special=False)[0][-1:]
+        before = len(self._decode(inside))
+        return [
+            self._said(token_id, inside, before) if said else b""
+            for token_id, said in zip(self._ids, shown, strict=True)
+        ]
+
+    def _said(self, token_id: int, inside: list[int], before: int) -> bytes:
+        if self._is_byte(token_id):
+            return bytes([int((self._engine.id_to_token(token_id) or "")[3:5], 16)])
+        return self._decode([*inside, token_id])[before:].encode()
+
+    @property
+    def _ids(self) -> range:
+        return range(self.vocab_size)
+
     def decoder(self) -> Decoder:
         """A decoder for one reply."""
         hidden = frozenset(self.control_tokens.values())

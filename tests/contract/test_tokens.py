@@ -56,7 +56,7 @@ def test_says_what_a_prompt_becomes(tiny: Engine) -> None:
     assert tiny.info.outputs == (TensorSpec("logits", TensorType.FP32, (None, None, 640)),)
     # How many log-probabilities a backend knows is for ``test_logprobs.py``.
     assert tiny.info.text is not None
-    assert replace(tiny.info.text, max_logprobs=None) == TextInfo(640, 1024, scores=True)
+    assert replace(tiny.info.text, max_logprobs=None) == TextInfo(640, 1024, scores=True, constraints=True)
     assert not tiny.info.any_tensors
 
 

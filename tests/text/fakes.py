@@ -86,10 +86,11 @@ class ScriptedEngine:
     Args:
         window: Tokens of a prompt and its reply together.
         speak: Handed each request before ``generate`` returns, as a quick engine may speak.
+        constraints: It says that it keeps to them.
     """
 
-    def __init__(self, window: int, speak: Callable[[Asked], None]) -> None:
-        self.info = GraphInfo((), (), TextInfo(320, window, max_logprobs=2), any_tensors=True)
+    def __init__(self, window: int, speak: Callable[[Asked], None], *, constraints: bool = False) -> None:
+        self.info = GraphInfo((), (), TextInfo(320, window, max_logprobs=2, constraints=constraints), any_tensors=True)
         self.asked: list[Asked] = []
         self.error: NNError | None = None
         self.speak = speak
@@ -117,6 +118,8 @@ class Table:
         limits: Of the guest.
         sampler: The model's own.
         bell: The guest's.
+        constraints: As ``ScriptedEngine``.
+        stop_token_ids: Of the model.
     """
 
     def __init__(  # noqa: PLR0913 -- all that a test may want otherwise
@@ -129,8 +132,10 @@ class Table:
         limits: Limits | None = None,
         sampler: Sampler | None = None,
         bell: Bell | None = None,
+        constraints: bool = False,
+        stop_token_ids: tuple[int, ...] = (END,),
     ) -> None:
-        self.engine = ScriptedEngine(window, speak)
+        self.engine = ScriptedEngine(window, speak, constraints=constraints)
         self.model = Model(
             graph=Graph("graph", cast("Engine", self.engine), Limits(), ignore),
             name="graph",
@@ -140,7 +145,7 @@ class Table:
             template=template,
             special_tokens={},
             sampler=sampler or Sampler(temperature=0.0),
-            stop_token_ids=(END,),
+            stop_token_ids=stop_token_ids,
         )
         self.session = Session(self.model, setup or Setup(), bell or Bell(), limits or Limits())
 

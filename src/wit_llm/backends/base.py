@@ -37,12 +37,14 @@ class TextInfo:
         context_window: Tokens the model can hold, prompt and reply together.
         scores: The backend is a ``Scorer``.
         max_logprobs: Rivals of a chosen token of which log-probabilities are known; none where not even its own is.
+        constraints: A reply can be held to what an automaton says.
     """
 
     vocab_size: int
     context_window: int
     scores: bool = False
     max_logprobs: int | None = None
+    constraints: bool = False
 
 
 @dataclass(frozen=True, slots=True)

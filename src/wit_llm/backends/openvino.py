@@ -14,16 +14,20 @@ import openvino_genai as genai
 from wit_llm.backends.base import End, GraphInfo, Likelihood, Lost, Progress, Target
 from wit_llm.backends.config import ModelConfig, read_config, read_encoder
 from wit_llm.backends.openvino_gguf import gguf_file, read_gguf, takes_and_gives, translated
+from wit_llm.backends.openvino_grammar import ebnf, vocabulary_folder
 from wit_llm.backends.openvino_scores import score
 from wit_llm.backends.openvino_tensors import BEAMS, OpenVINO, Raw, failures, reason
 from wit_llm.backends.settings import parse
-from wit_llm.errors import BackendFailure, OperatorError, TooLarge, Unsupported
+from wit_llm.backends.vocabulary import read_vocabulary
+from wit_llm.errors import BackendFailure, NNError, OperatorError, TooLarge, Unsupported
+from wit_llm.grammar.matcher import Matchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from wit_llm.backends.base import Signature
+    from wit_llm.grammar.matcher import Matcher, Vocabulary
     from wit_llm.options import Decoding
     from wit_llm.tensor import Admitted, NamedTensor
 
@@ -95,8 +99,11 @@ def load(folder: Path, target: Target, settings: Mapping[str, str], signature: S
     names = {name for port in model.inputs for name in port.get_names()}
     raw = Raw(core, model, device, {**_EXACT, **chosen.properties()})
     if config is not None and names >= {BEAMS, "input_ids"}:
-        text = replace(config.text_info(), scores=True, max_logprobs=_MAX_LOGPROBS)
-        return LanguageModel(replace(raw.info, text=text), lambda: raw, _Recipe(folder, device, chosen, config))
+        vocabulary = read_vocabulary(folder, config.text_info().vocab_size)
+        constraints = vocabulary is not None
+        text = replace(config.text_info(), scores=True, max_logprobs=_MAX_LOGPROBS, constraints=constraints)
+        recipe = _Recipe(folder, device, chosen, config, vocabulary)
+        return LanguageModel(replace(raw.info, text=text), lambda: raw, recipe)
     try:
         raw.prepare()
     except BackendFailure as error:
@@ -108,11 +115,12 @@ def load(folder: Path, target: Target, settings: Mapping[str, str], signature: S
 def _from_gguf(core: ov.Core, path: Path, device: str, chosen: Settings) -> LanguageModel:
     """A GGUF file, whose model for raw compute and scores is made at the first of them."""
     config = read_gguf(path).config
-    text = replace(config.text_info(path.name), scores=True, max_logprobs=_MAX_LOGPROBS)
+    info = config.text_info(path.name)
+    vocabulary = read_vocabulary(path.parent, info.vocab_size)
+    text = replace(info, scores=True, max_logprobs=_MAX_LOGPROBS, constraints=vocabulary is not None)
     raw = cache(lambda: Raw(core, translated(core, path, device), device, {**_EXACT, **chosen.properties()}))
-    return LanguageModel(
-        replace(takes_and_gives(text.vocab_size), text=text), raw, _Recipe(path, device, chosen, config)
-    )
+    recipe = _Recipe(path, device, chosen, config, vocabulary)
+    return LanguageModel(replace(takes_and_gives(text.vocab_size), text=text), raw, recipe)
 
 
 def _device(core: ov.Core, target: Target) -> str:
@@ -145,6 +153,7 @@ class _Recipe:
     device: str
     settings: Settings
     config: ModelConfig
+    vocabulary: Vocabulary | None
 
     def build(self) -> genai.ContinuousBatchingPipeline:
         """
@@ -160,10 +169,13 @@ class _Recipe:
             scheduler.cache_size = self.settings.cache_size_gb
         else:
             scheduler.num_kv_blocks = self._kv_blocks()
+        properties = self.settings.properties()
         try:
-            return genai.ContinuousBatchingPipeline(
-                str(self.source), scheduler, self.device, self.settings.properties()
-            )
+            if self.vocabulary is None:
+                return genai.ContinuousBatchingPipeline(str(self.source), scheduler, self.device, properties)
+            with vocabulary_folder(self.vocabulary.tokens) as folder:
+                tokenizer = genai.Tokenizer(str(folder))
+            return genai.ContinuousBatchingPipeline(str(self.source), tokenizer, scheduler, self.device, **properties)
         except RuntimeError as error:
             raise OperatorError(f"OpenVINO cannot generate with {self.source}: {reason(error)}") from error
 
@@ -188,6 +200,7 @@ class _Live:
 
     handle: genai.GenerationHandle
     logprobs: bool
+    matcher: Matcher | None
     cancelled: bool = False
     reason: genai.GenerationFinishReason = genai.GenerationFinishReason.NONE
 
@@ -199,6 +212,20 @@ class _Live:
                 read += map(Likelihood, output.generated_ids, output.generated_log_probs)
                 self.reason = output.finish_reason
         return tuple(read)
+
+    def check(self, token_ids: Sequence[int], *, stopped: bool) -> None:
+        """
+        Hold the engine to the constraint: it has its own way to read one, and a reply must be right by ours.
+
+        Raises:
+            TooLarge: The constraint is too ambiguous, or what was said too deeply nested.
+            BackendFailure: The engine let something through.
+        """
+        if self.matcher is None:
+            return
+        fits = all(map(self.matcher.accept, token_ids))
+        if not fits or (stopped and not self.matcher.may_end):
+            raise BackendFailure("the engine said what the constraint does not allow")
 
 
 class LanguageModel(OpenVINO):
@@ -214,6 +241,7 @@ class LanguageModel(OpenVINO):
         super().__init__(info, raw)
         self._recipe = recipe
         self._pipeline = recipe.build()
+        self._matchers = Matchers(recipe.vocabulary) if recipe.vocabulary is not None else None
         self._live: dict[int, _Live] = {}
         self._entering: int | None = None
 
@@ -231,7 +259,8 @@ class LanguageModel(OpenVINO):
         input_ids = np.frombuffer(admitted["input_ids"].data, np.int64)  # [tokens]
         with failures("taking up a request"):
             handle = self._pipeline.add_request(request, ov.Tensor(input_ids[np.newaxis]), _generation_config(decoding))
-        self._live[request] = _Live(handle, decoding.logprobs is not None)
+        matcher = self._matchers.matcher(decoding.constraint) if self._matchers and decoding.constraint else None
+        self._live[request] = _Live(handle, decoding.logprobs is not None, matcher)
         self._entering = request
 
     def cancel(self, request: int) -> None:
@@ -258,10 +287,15 @@ class LanguageModel(OpenVINO):
         token_ids = tuple(one.token_id for one in read)
         logprobs = tuple((one,) for one in read) if live.logprobs else ()
         status = live.handle.get_status()
+        stopped = live.reason == genai.GenerationFinishReason.STOP and status == genai.GenerationStatus.FINISHED
+        try:
+            live.check(token_ids[:-1] if stopped else token_ids, stopped=stopped)
+        except NNError as error:
+            live.handle.cancel()
+            return Lost(request, error)
         if status == genai.GenerationStatus.RUNNING:
             return Progress(request, token_ids, None, logprobs)
         if status == genai.GenerationStatus.FINISHED:
-            stopped = live.reason == genai.GenerationFinishReason.STOP
             return Progress(request, token_ids, End.STOP if stopped else End.LENGTH, logprobs)
         if live.cancelled:  # the status is IGNORED once the slot is free
             return Progress(request, token_ids, End.CANCELLED, logprobs)
@@ -285,6 +319,8 @@ def _generation_config(decoding: Decoding) -> genai.GenerationConfig:
         config.stop_token_ids = set(decoding.stop_token_ids)
     else:
         config.ignore_eos = True
+    if decoding.constraint is not None:
+        config.structured_output_config = genai.StructuredOutputConfig(grammar=ebnf(decoding.constraint))
     sampler = decoding.sampler
     config.repetition_penalty = _or(sampler.repetition_penalty, 1.0)
     config.presence_penalty = _or(sampler.presence_penalty, 0.0)

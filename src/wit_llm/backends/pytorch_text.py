@@ -15,10 +15,13 @@ from wit_llm.backends.pytorch_linear import pack
 from wit_llm.backends.pytorch_scores import score
 from wit_llm.backends.pytorch_text_attention import Piece
 from wit_llm.backends.pytorch_text_cache import PrefixCache, State
+from wit_llm.backends.pytorch_text_constraint import ConstraintMask
 from wit_llm.backends.pytorch_text_forward import Forward
 from wit_llm.backends.pytorch_text_sampling import MAX_LOGPROBS, Choice, Chooser, choose
 from wit_llm.backends.pytorch_values import failures, lifted, lowered
+from wit_llm.backends.vocabulary import read_vocabulary
 from wit_llm.errors import NNError
+from wit_llm.grammar.matcher import Matchers
 from wit_llm.tensor import NamedTensor, TensorSpec, TensorType
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wit_llm.backends.base import TextInfo
+    from wit_llm.grammar.matcher import Vocabulary
     from wit_llm.options import Decoding
     from wit_llm.tensor import Admitted
 
@@ -64,8 +68,10 @@ def language_model(folder: Path, device: torch.device, dtype: torch.dtype | None
     model.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides self
     if device.type == "cpu":
         pack(model)
-    text = replace(config.text_info(), scores=True, max_logprobs=MAX_LOGPROBS)
-    return CausalLM(Forward(model, text.vocab_size), text, device, capacity)
+    vocabulary = read_vocabulary(folder, config.text_info().vocab_size)
+    constraints = vocabulary is not None
+    text = replace(config.text_info(), scores=True, max_logprobs=MAX_LOGPROBS, constraints=constraints)
+    return CausalLM(Forward(model, text.vocab_size), text, device, capacity, vocabulary)
 
 
 @dataclass(slots=True)
@@ -84,8 +90,10 @@ class _Live:
         """Tokens that were not computed yet."""
         return len(self.token_ids) - len(self.state.token_ids)
 
-    def take(self, choice: Choice) -> Progress:
-        """The next token."""
+    def take(self, choice: Choice) -> Progress | Lost:
+        """The next token, unless it could not be chosen."""
+        if self.chooser.mask is not None and self.chooser.mask.error is not None:
+            return Lost(self.request, self.chooser.mask.error)
         token_id, logprobs = choice
         self.token_ids.append(token_id)
         self.left -= 1
@@ -96,7 +104,14 @@ class _Live:
 class CausalLM:
     """A graph that computes logits, and generates with the same forward pass, all live requests in one."""
 
-    def __init__(self, forward: Forward, text: TextInfo, device: torch.device, capacity: Capacity) -> None:
+    def __init__(
+        self,
+        forward: Forward,
+        text: TextInfo,
+        device: torch.device,
+        capacity: Capacity,
+        vocabulary: Vocabulary | None,
+    ) -> None:
         rows = (None, None)
         self.info = GraphInfo(
             (TensorSpec("input_ids", TensorType.I64, rows), TensorSpec("attention_mask", TensorType.I64, rows)),
@@ -109,6 +124,7 @@ class CausalLM:
         self._forward = forward
         self._device = device
         self._kept = PrefixCache(capacity.kept_bytes)
+        self._matchers = None if vocabulary is None else Matchers(vocabulary)
         self._live: dict[int, _Live] = {}
         self._cancelled: list[int] = []
 
@@ -134,11 +150,16 @@ class CausalLM:
                 request=request,
                 token_ids=token_ids,
                 state=state,
-                chooser=Chooser(decoding, prompt_tokens=len(token_ids)),
+                chooser=Chooser(decoding, prompt_tokens=len(token_ids), mask=self._mask(decoding)),
                 left=decoding.max_new_tokens,
                 stop_token_ids=decoding.stop_token_ids,
             )
             return len(state.token_ids)
+
+    def _mask(self, decoding: Decoding) -> ConstraintMask | None:
+        if decoding.constraint is None or self._matchers is None:
+            return None
+        return ConstraintMask(self._matchers.matcher(decoding.constraint), decoding.stop_token_ids)
 
     def cancel(self, request: int) -> None:
         """End a request, as ``Generator`` says."""
@@ -172,7 +193,7 @@ class CausalLM:
             live.state.reserve(past + count)
         return Piece(live.state, live.token_ids[past : past + count])
 
-    def _advance(self, pieces: Mapping[int, Piece]) -> list[Progress]:
+    def _advance(self, pieces: Mapping[int, Piece]) -> list[Progress | Lost]:
         """A forward pass, and the next token of those that it brought to their end."""
         logits = self._forward.advance(list(pieces.values()))
         ready = [place for place, request in enumerate(pieces) if not self._live[request].unseen]

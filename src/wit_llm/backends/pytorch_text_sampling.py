@@ -12,6 +12,7 @@ from wit_llm.backends.base import Likelihood
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wit_llm.errors import NNError
     from wit_llm.options import Decoding, Sampler
 
 
@@ -33,7 +34,14 @@ class Choice(NamedTuple):
 
 
 class Mask(Protocol):
-    """What a request's next token may be."""
+    """
+    What a request's next token may be.
+
+    Attributes:
+        error: Why no token could be chosen; the request is lost, and its neighbours are not.
+    """
+
+    error: NNError | None
 
     def apply(self, logits: torch.Tensor) -> None:
         """Put minus infinity, in place, where a token is excluded: f32 ``[vocab]``."""

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from wit_llm.grammar.automaton import Automaton
     from wit_llm.graph import Graph
-    from wit_llm.options import Tool
+    from wit_llm.options import Constraint, Tool
     from wit_llm.text.chat import Chat
     from wit_llm.text.message import Message
 
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+# States of a constraint that let many tokens through, times tokens: what an engine may have to prepare, a second or so.
+_MOST_PREPARED = 1 << 24
 
 
 class Capability(Enum):
@@ -41,6 +44,9 @@ class Capability(Enum):
     SEED = "seed"
     EMBEDDINGS = "embeddings"
     SCORING = "scoring"
+
+
+_CONSTRAINTS = (Capability.JSON_SCHEMA, Capability.REGEX, Capability.CHOICE, Capability.GRAMMAR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +151,44 @@ class Model:
         if asked is not None and (most is None or asked > most):
             there = "no log-probabilities" if most is None else f"those of the chosen token and of {most} rivals"
             raise Unsupported(f"options.logprobs: {asked} is not supported by graph '{self.name}', which has {there}")
+        self.automaton(options.constraint)
 
     def describe(self) -> ModelInfo:
         """What a guest can know of it."""
         chat = (Capability.CHAT,) if self.template is not None else ()
         scoring = (Capability.SCORING,) if self.graph.info.text and self.graph.info.text.scores else ()
-        can = (*chat, Capability.RAW, Capability.SEED, *scoring)
+        constraints = _CONSTRAINTS if self.constrains else ()
+        can = (*chat, Capability.RAW, *constraints, Capability.SEED, *scoring)
         return ModelInfo(self.name, self.digest, self.window, can, self.max_logprobs, self.defaults)
+
+    @property
+    def constrains(self) -> bool:
+        """Whether a reply can be held to a constraint: there has to be an end token, too."""
+        return self.graph.info.text is not None and self.graph.info.text.constraints and bool(self.stop_token_ids)
+
+    def automaton(self, constraint: Constraint | None) -> Automaton | None:
+        """
+        What a constraint lets a reply say.
+
+        Raises:
+            InvalidArgument: It means nothing, or is too large.
+            Unsupported: The graph has no constraints, or not this one.
+        """
+        if constraint is None:
+            return None
+        if not self.constrains:
+            why = "its backend has none" if self.stop_token_ids else "it has no end token"
+            raise Unsupported(f"options.constraint is not supported by graph '{self.name}': {why}")
+        from wit_llm.grammar.constraint import automaton
+
+        found = automaton(constraint)
+        most = _MOST_PREPARED // self.tokenizer.vocab_size
+        if found.open_states > most:
+            raise InvalidArgument(
+                f"the constraint is too large for graph '{self.name}': it has {found.open_states} places where many "
+                f"different characters are counted, and at most {most} go; smaller lengths and counts take fewer"
+            )
+        return found
 
     @cached_property
     def chat(self) -> Chat:

@@ -143,6 +143,7 @@ class Session:
             seed=plan.seed,
             logprobs=options.logprobs,
             cache_scope=self._bell.guest,
+            constraint=self._model.automaton(options.constraint),
         )
         generation = Generation(plan, self._model.tokenizer.decoder(), self._bell)
         graph = self._model.graph
