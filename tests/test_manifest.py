@@ -11,6 +11,7 @@ from wit_llm.backends.base import Signature
 from wit_llm.errors import OperatorError
 from wit_llm.registry import Grant, read_manifest
 from wit_llm.tensor import TensorSpec, TensorType
+from wit_llm.text.formats.table import Formats
 
 
 @pytest.fixture
@@ -54,6 +55,12 @@ def test_one_line_each_does_as_well(manifest: Path) -> None:
     )
 
 
+def test_formats_of_replies_are_read(manifest: Path) -> None:
+    """How the model writes calls and reasoning, where its template does not show it."""
+    assert _read(manifest, 'tools = "json"\nreasoning = "none"').formats == Formats("json", "none")
+    assert _read(manifest, "").formats == Formats()
+
+
 def test_without_tables_there_is_no_signature(manifest: Path) -> None:
     """Most graphs say what they take themselves."""
     assert _read(manifest, "").signature == Signature()
@@ -70,7 +77,16 @@ def test_without_tables_there_is_no_signature(manifest: Path) -> None:
             'inputs = { x = "U8(1)" }', ".inputs: 'x' is 'U8(1)', which is no tensor; write a type", id="text"
         ),
         pytest.param('outputs = { y = "U8" }', ".outputs: 'y' is 'U8', which is no tensor; write a type", id="output"),
-        pytest.param('input = { x = "U8[1]" }', "; known: path, backend, target, settings, inputs, outputs", id="key"),
+        pytest.param(
+            'input = { x = "U8[1]" }', "; known: path, backend, target, settings, inputs, outputs, tools", id="key"
+        ),
+        pytest.param(
+            'tools = "gorilla"', ": tools is none of hermes, qwen-coder, mistral, llama, json, none", id="tools"
+        ),
+        pytest.param(
+            "tools = [1]", ": tools is none of hermes, qwen-coder, mistral, llama, json, none: [1]", id="a-list"
+        ),
+        pytest.param('reasoning = "yes"', ": reasoning is none of think, mistral, none: 'yes'", id="reasoning"),
     ],
 )
 def test_lines_that_say_nothing_sensible_are_named(manifest: Path, lines: str, told: str) -> None:

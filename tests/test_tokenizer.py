@@ -20,7 +20,7 @@ from wit_llm.errors import InvalidArgument, InvalidEncoding
 from wit_llm.tokenizer import AddedToken, Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
 ECHO = echo_folder.files()["tokenizer.json"]
@@ -188,8 +188,8 @@ def _sequences(tokenizer: Tokenizer, count: int, seed: int) -> list[list[int]]:
     ]
 
 
-def _pieces(tokenizer: Tokenizer, token_ids: Sequence[int]) -> list[str]:
-    decoder = tokenizer.decoder()
+def _pieces(tokenizer: Tokenizer, token_ids: Sequence[int], shown: Collection[str] = ()) -> list[str]:
+    decoder = tokenizer.decoder(shown)
     return [*(decoder.push(token_id) for token_id in token_ids), decoder.flush()]
 
 
@@ -198,6 +198,17 @@ def test_pieces_are_together_what_decoding_at_once_gives(kind: str) -> None:
     tokenizer = Tokenizer(DEFINITIONS[kind])
     for token_ids in _sequences(tokenizer, 10_000, seed=7):
         assert "".join(_pieces(tokenizer, token_ids)) == tokenizer.decode(token_ids, control=False), token_ids
+
+
+def test_control_tokens_are_shown_to_who_asks_for_them(kind: str) -> None:
+    """All of them, as decoding at once shows them; one of them, and no other."""
+    tokenizer = Tokenizer(DEFINITIONS[kind])
+    control = tokenizer.control_tokens
+    for token_ids in _sequences(tokenizer, 1000, seed=8):
+        assert "".join(_pieces(tokenizer, token_ids, control)) == tokenizer.decode(token_ids), token_ids
+    one, *others = [text for text in control if text != "<unk>"]
+    token_ids = [control[others[0]], control[one], control[others[-1]]]
+    assert "".join(_pieces(tokenizer, token_ids, (one,))) == one
 
 
 def test_no_character_is_split(kind: str) -> None:

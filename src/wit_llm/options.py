@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from enum import Enum
 
-from wit_llm.errors import InvalidArgument, Unsupported
+from wit_llm.errors import InvalidArgument
 from wit_llm.grammar.automaton import Automaton
 
 STOP_STRINGS = 16
@@ -196,12 +196,6 @@ class Options:
             raise InvalidArgument(
                 "ignore-eos goes on past the end, and a constraint has an end that nothing may follow"
             )
-        for name, given in (
-            ("tools", bool(self.tools)),
-            ("tool-choice", not isinstance(self.tool_choice, AutoTool | NoTool)),
-        ):
-            if given:
-                raise Unsupported(f"options.{name} is not supported by this host")
 
 
 def _check_stop(stop: tuple[str, ...]) -> None:

@@ -24,6 +24,7 @@ from wit_llm.events import GraphFailed, Sink
 from wit_llm.graph import ExecutionContext, Graph
 from wit_llm.limits import Limits
 from wit_llm.tensor import TensorSpec
+from wit_llm.text.formats.table import Formats
 from wit_llm.text.model import Model, ModelInfo
 from wit_llm.text.tensors import TextContext
 from wit_llm.worker.client import Engine, GraphSource
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from wit_llm.tokenizer import Tokenizer
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_KEYS = ("path", "backend", "target", "settings", "inputs", "outputs")
+_KEYS = ("path", "backend", "target", "settings", "inputs", "outputs", "tools", "reasoning")
 _EMBEDDED = Path(__file__).parent / "embedded"
 
 
@@ -49,6 +50,7 @@ class Grant:
         target: Where it computes.
         settings: Of the backend.
         signature: What it takes and gives, where its files do not say it.
+        formats: How its model writes calls and reasoning, where its template does not show it.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Grant:
     target: Target = Target.CPU
     settings: Mapping[str, str] = field(default_factory=dict)
     signature: Signature = field(default_factory=Signature)
+    formats: Formats = field(default_factory=Formats)
 
     @classmethod
     def parse(cls, text: str) -> Grant:
@@ -108,7 +111,12 @@ class Grant:
         settings = {str(k): str(v) for k, v in dict(values.get("settings", {})).items()}
         signature = Signature(_specs(values, "inputs", where), _specs(values, "outputs", where))
         return replace(
-            grant, backend=backend or detect(grant.path), target=target, settings=settings, signature=signature
+            grant,
+            backend=backend or detect(grant.path),
+            target=target,
+            settings=settings,
+            signature=signature,
+            formats=_formats(values, where),
         )
 
 
@@ -121,6 +129,14 @@ def _specs(values: Mapping[str, Any], key: str, where: str) -> tuple[TensorSpec,
         return tuple(TensorSpec.parse(name, text) for name, text in table.items())
     except OperatorError as exc:
         raise OperatorError(f"{where}.{key}: {exc}") from exc
+
+
+def _formats(values: Mapping[str, Any], where: str) -> Formats:
+    """What a manifest says of the replies."""
+    try:
+        return Formats(values.get("tools"), values.get("reasoning"))
+    except OperatorError as exc:
+        raise OperatorError(f"{where}: {exc}") from exc
 
 
 def embedded(name: str, where: str = "graph") -> Grant:
@@ -193,7 +209,7 @@ class Loaded:
         Raises:
             NotPromptable: It takes tensors only.
         """
-        return Model.open(self.graph, self.grant.path, self.grant.name, self.digest)
+        return Model.open(self.graph, self.grant.path, self.grant.name, self.digest, self.grant.formats)
 
     @cached_property
     def embedder(self) -> Embedder:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from wit_llm.decoder import BYTE_OF_CHARACTER, ByteDecoder, Decoder, WindowDecod
 from wit_llm.errors import InvalidArgument, InvalidEncoding, Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from tokenizers import Tokenizer as Engine
@@ -216,12 +216,17 @@ class Tokenizer:
     def _ids(self) -> range:
         return range(self.vocab_size)
 
-    def decoder(self) -> Decoder:
-        """A decoder for one reply."""
-        hidden = frozenset(self.control_tokens.values())
+    def decoder(self, shown: Collection[str] = ()) -> Decoder:
+        """
+        A decoder for one reply.
+
+        Args:
+            shown: Control tokens that are text all the same, because a reader looks for them.
+        """
+        hidden = frozenset(token_id for text, token_id in self.control_tokens.items() if text not in shown)
         if self._is_byte_level:
             return ByteDecoder(self._bytes, hidden)
-        return WindowDecoder(self._decode, self._bytes, self._is_byte, hidden)
+        return WindowDecoder(partial(self._decode, skip_special_tokens=False), self._bytes, self._is_byte, hidden)
 
     def _decode(self, token_ids: list[int], *, skip_special_tokens: bool = True) -> str:
         return str(self._engine.decode(token_ids, skip_special_tokens=skip_special_tokens))

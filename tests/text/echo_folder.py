@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import wit_llm
 from wit_llm.decoder import BYTE_OF_CHARACTER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FOLDER = Path(wit_llm.__file__).parent / "embedded" / "echo"
 CONTROL_TOKENS = ("<|end|>", "<|bos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
 END = 256
 
 
-def files() -> dict[str, str]:
-    """Name and content of each."""
+def tokenizer(tokens: Mapping[str, bool]) -> str:
+    """
+    The text of a ``tokenizer.json`` with a token for each byte, and then these.
+
+    Args:
+        tokens: Each, and whether it is called special.
+    """
     added = [
         {
             "id": END + place,
@@ -28,12 +37,12 @@ def files() -> dict[str, str]:
             "lstrip": False,
             "rstrip": False,
             "normalized": False,
-            "special": True,
+            "special": special,
         }
-        for place, text in enumerate(CONTROL_TOKENS)
+        for place, (text, special) in enumerate(tokens.items())
     ]
     vocab = dict(sorted(BYTE_OF_CHARACTER.items(), key=lambda entry: entry[1]))
-    tokenizer = {
+    definition = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
@@ -44,11 +53,16 @@ def files() -> dict[str, str]:
         "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
         "model": {"type": "BPE", "vocab": vocab, "merges": []},
     }
+    return json.dumps(definition, indent=1, ensure_ascii=False) + "\n"
+
+
+def files() -> dict[str, str]:
+    """Name and content of each."""
     said_last = "messages | selectattr('role', 'equalto', 'user') | map(attribute='content') | list | last"
     return {
         "chat_template.jinja": f"{{{{ {said_last} }}}}",
         "generation_config.json": json.dumps({"eos_token_id": END}, indent=1) + "\n",
-        "tokenizer.json": json.dumps(tokenizer, indent=1, ensure_ascii=False) + "\n",
+        "tokenizer.json": tokenizer(dict.fromkeys(CONTROL_TOKENS, True)),
         "tokenizer_config.json": json.dumps({"bos_token": "<|bos|>", "eos_token": "<|end|>"}, indent=1) + "\n",
     }
 

@@ -14,13 +14,14 @@ from wit_llm.events import ignore
 from wit_llm.graph import Graph
 from wit_llm.limits import Limits
 from wit_llm.options import Sampler
+from wit_llm.text.formats.table import Formats
 from wit_llm.text.message import Message, Role, Setup, Text
 from wit_llm.text.model import Model
 from wit_llm.text.session import Session
 from wit_llm.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from wit_llm.errors import NNError
     from wit_llm.options import Decoding
@@ -68,6 +69,10 @@ class Asked:
     def say(self, text: str) -> None:
         """Give a text's bytes, a token each, in one step."""
         self.listener.tokens(tuple(text.encode()), None, time.monotonic_ns())
+
+    def give(self, token_ids: Sequence[int], end: End | None = None) -> None:
+        """Give token ids, in one step."""
+        self.listener.tokens(token_ids, end, time.monotonic_ns())
 
     def end(self, text: str = "", end: End = End.STOP) -> None:
         """Give the last of it."""
@@ -120,6 +125,9 @@ class Table:
         bell: The guest's.
         constraints: As ``ScriptedEngine``.
         stop_token_ids: Of the model.
+        tokenizer: The model's; of that for each byte a token, as ``echo_folder.tokenizer`` makes it.
+        special_tokens: What the template knows of it.
+        formats: What the operator says of its replies.
     """
 
     def __init__(  # noqa: PLR0913 -- all that a test may want otherwise
@@ -134,18 +142,24 @@ class Table:
         bell: Bell | None = None,
         constraints: bool = False,
         stop_token_ids: tuple[int, ...] = (END,),
+        tokenizer: Tokenizer = TOKENIZER,
+        special_tokens: Mapping[str, str] | None = None,
+        formats: Formats | None = None,
     ) -> None:
+        formats = formats or Formats()
         self.engine = ScriptedEngine(window, speak, constraints=constraints)
         self.model = Model(
             graph=Graph("graph", cast("Engine", self.engine), Limits(), ignore),
             name="graph",
             digest="sha256:0",
             window=window,
-            tokenizer=TOKENIZER,
+            tokenizer=tokenizer,
             template=template,
-            special_tokens={},
+            special_tokens=special_tokens or {},
             sampler=sampler or Sampler(temperature=0.0),
             stop_token_ids=stop_token_ids,
+            family=None if template is None else formats.family(template),
+            reasoning=None if template is None else formats.marks(template),
         )
         self.session = Session(self.model, setup or Setup(), bell or Bell(), limits or Limits())
 

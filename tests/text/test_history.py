@@ -7,7 +7,7 @@ import pytest
 from tests.text.fakes import message, row
 from wit_llm.errors import InvalidArgument
 from wit_llm.text.history import History
-from wit_llm.text.message import Message
+from wit_llm.text.message import Message, Text
 
 
 def _messages(text: str) -> list[Message]:
@@ -20,10 +20,15 @@ def _turns(history: History) -> list[str]:
     return [row(turn) for turn in history.turns]
 
 
+def _said(text: str) -> tuple[Text, ...]:
+    """A reply."""
+    return (Text(text),) if text else ()
+
+
 def _history(turns: int) -> History:
     history = History()
     for number in range(turns):
-        history = history.with_turn(_messages(f"u{number}")).with_reply(f"r{number}", joined=False)
+        history = history.with_turn(_messages(f"u{number}")).with_reply(_said(f"r{number}"), joined=False)
     return history
 
 
@@ -62,16 +67,16 @@ def test_appended_messages_are_turns(appended: list[str], turns: list[str]) -> N
 )
 def test_a_turn_is_what_one_start_sends_with_its_reply(before: str, sent: str, turns: list[str]) -> None:
     """However many messages there are; what begins with the assistant or a tool goes on with the turn before."""
-    history = History().with_appended(_messages(before)).with_turn(_messages(sent)).with_reply("r", joined=False)
+    history = History().with_appended(_messages(before)).with_turn(_messages(sent)).with_reply(_said("r"), joined=False)
     assert _turns(history) == turns
 
 
 def test_a_continued_reply_is_one_message() -> None:
     """What is added joins the message; nothing added to nothing has no part."""
     history = History().with_turn(_messages("u1 a2"))
-    assert history.with_reply("3", joined=True).messages == tuple(_messages("u1 a23"))
+    assert history.with_reply(_said("3"), joined=True).messages == tuple(_messages("u1 a23"))
     nothing = History().with_turn([message("user", "1"), message("assistant", "")])
-    assert nothing.with_reply("", joined=True).messages == (message("user", "1"), message("assistant", ""))
+    assert nothing.with_reply(_said(""), joined=True).messages == (message("user", "1"), message("assistant", ""))
 
 
 def test_dropped_turns_are_counted() -> None:
@@ -104,7 +109,7 @@ def test_rewinding_needs_messages_that_are_there() -> None:
 
 def test_rewinding_past_a_drop_is_refused() -> None:
     """A mark from before turns were dropped names a conversation that is no more; a later one is good."""
-    dropped = _history(3).without_oldest(1).with_turn(_messages("u3")).with_reply("r3", joined=False)
+    dropped = _history(3).without_oldest(1).with_turn(_messages("u3")).with_reply(_said("r3"), joined=False)
     for mark in (0, 2, 5, 6):
         with pytest.raises(
             InvalidArgument, match=rf"^rewind to {mark}: turns were dropped when there were 6 messages$"

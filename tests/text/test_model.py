@@ -252,8 +252,8 @@ def test_render_opens_the_answer_unless_the_assistant_spoke_last() -> None:
 
 
 def test_render_refuses_what_it_cannot() -> None:
-    """Tools, and nothing at all."""
-    with pytest.raises(Unsupported, match="^tools are not supported by this host$"):
+    """Tools that there is no place for, and nothing at all."""
+    with pytest.raises(Unsupported, match="^graph 'graph' takes no tools: its chat template has no place for them$"):
         Table().model.render([message("user", "x")], [Tool("f", "", "{}")])
     with pytest.raises(InvalidArgument, match="^there is no message to render$"):
         Table().model.render([])

@@ -14,7 +14,7 @@ def _run(strings: list[str], pieces: list[str]) -> tuple[list[str], str | None]:
     stops = StopStrings(strings)
     shown = []
     for piece in pieces:
-        text, matched = stops.push(piece)
+        text, matched, _ = stops.push(piece)
         shown.append(text)
         if matched is not None:
             return shown, matched
@@ -66,3 +66,18 @@ def test_pieces_do_not_matter(strings: list[str], pieces: list[str]) -> None:
         expected = (text, None)
     shown, matched = _run(strings, pieces)
     assert ("".join(shown), matched) == expected
+
+
+@given(st.lists(_LETTERS, min_size=1, max_size=3), st.lists(st.text("abc", max_size=3), max_size=8))
+@settings(max_examples=300, deadline=None)
+def test_nothing_is_lost_around_the_string(strings: list[str], pieces: list[str]) -> None:
+    """What was shown, the string, and what is behind it are the text so far."""
+    stops = StopStrings(strings)
+    shown = ""
+    for size, piece in enumerate(pieces, 1):
+        text, matched, behind = stops.push(piece)
+        shown += text
+        if matched is not None:
+            assert shown + matched + behind == "".join(pieces[:size])
+            return
+    assert shown + stops.flush() == "".join(pieces)

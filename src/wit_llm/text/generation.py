@@ -1,5 +1,5 @@
 """
-A reply on its way: token ids become characters, stop strings are found, and the guest reads.
+A reply on its way: token ids become characters, these text, reasoning and calls, and the guest reads.
 
 All there is to decide is decided as tokens arrive, by the times at which the engine gave them, so that times and the
 end are true however slowly the guest reads; a read only takes what is there.
@@ -18,16 +18,20 @@ from wit_llm.errors import InvalidArgument
 from wit_llm.text.message import (
     Alternative,
     Batch,
+    Call,
     FinishReason,
     Fragment,
     Logprobs,
     Message,
+    Reasoning,
+    ReasoningEvent,
     Role,
     Summary,
     Text,
     TextEvent,
     Timing,
     Usage,
+    merged,
 )
 from wit_llm.text.stops import StopStrings
 
@@ -38,7 +42,9 @@ if TYPE_CHECKING:
     from wit_llm.bell import Bell, Source
     from wit_llm.decoder import Decoder
     from wit_llm.errors import NNError
-    from wit_llm.text.message import Event
+    from wit_llm.text.formats.base import Piece
+    from wit_llm.text.formats.reply import ReplyReader
+    from wit_llm.text.message import Event, Part
     from wit_llm.worker.client import Request
 
 
@@ -76,22 +82,25 @@ class Generation:
     Args:
         plan: What is known of it.
         decoder: For this reply.
+        reader: The same.
         bell: Rung when there is news.
     """
 
-    def __init__(self, plan: Plan, decoder: Decoder, bell: Bell) -> None:
+    def __init__(self, plan: Plan, decoder: Decoder, reader: ReplyReader, bell: Bell) -> None:
         self.key = next(_KEYS)
         self._plan = plan
         self._decoder = decoder
+        self._reader = reader
         self._stops = StopStrings(plan.stop)
         self._bell = bell
         # Guards all below. Held for microseconds, and never while the bell is rung or the engine is told.
         self._lock = threading.Lock()
         self._request: Request | None = None
         self._events: list[Event] = []
-        self._texts: list[str] = []
+        self._parts: list[Part] = []
         self._generated_tokens = 0
         self._cached_tokens: int | None = None
+        self._reasoning_tokens = 0
         self._queued_us: int | None = None
         self._first_token_us: int | None = None
         self._total_us = 0
@@ -149,21 +158,19 @@ class Generation:
         if token_ids and self._first_token_us is None:
             self._first_token_us = self._us(now)
         last = len(token_ids) - 1 if end is End.STOP else len(token_ids)
-        shown: list[str] = []
+        pieces: list[Piece] = []
         for place, token_id in enumerate(token_ids):
             self._generated_tokens += 1
             if logprobs:
-                self._show("".join(shown))
-                shown.clear()
+                self._show(pieces)
+                pieces = []
                 self._events.append(self._logprobs(logprobs[place]))
             if place == last:
                 break
-            text, matched = self._stops.push(self._decoder.push(token_id))
-            shown.append(text)
-            if matched is not None:
-                self._matched_stop = matched
+            pieces += self._hear(token_id)
+            if self._matched_stop is not None:
                 break
-        self._show("".join(shown))
+        self._show(pieces)
         if self._matched_stop is not None:
             self._end(FinishReason.STOP_STRING, now)
         elif end is not None:
@@ -172,17 +179,47 @@ class Generation:
     def _logprobs(self, likelihoods: Sequence[Likelihood]) -> Logprobs:
         return Logprobs(tuple(Alternative(one, self._decoder.bytes_of(one), logprob) for one, logprob in likelihoods))
 
+    def _hear(self, token_id: int) -> Sequence[Piece]:
+        """What a token makes certain."""
+        reasoned = self._reader.reasons
+        pieces = self._reader.push(self._decoder.push(token_id))
+        if reasoned:
+            self._reasoning_tokens += 1
+        elif self._reader.reasons:
+            # Only now is it known what the reply began with.
+            self._reasoning_tokens = self._generated_tokens
+        return self._up_to_stop(pieces)
+
+    def _up_to_stop(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
+        """Pieces up to a stop string; these are looked for in text, which a call or reasoning interrupts."""
+        if not self._plan.stop:
+            return pieces
+        certain: list[Piece] = []
+        for piece in pieces:
+            if not isinstance(piece, Text):
+                certain += [Text(self._stops.flush()), piece]
+                continue
+            text, self._matched_stop, _ = self._stops.push(piece.text)
+            certain.append(Text(text))
+            if self._matched_stop is not None:
+                break
+        return certain
+
     def _finish(self, reason: FinishReason, now: int) -> None:
         """Show what was held back, and end."""
-        text, matched = self._stops.push(self._decoder.flush())
-        self._matched_stop = matched
-        self._show(text + self._stops.flush())
-        self._end(FinishReason.STOP_STRING if matched is not None else reason, now)
+        pieces = self._up_to_stop([*self._reader.push(self._decoder.flush()), *self._reader.flush()])
+        self._show([*pieces, Text(self._stops.flush())])
+        if self._matched_stop is not None:
+            reason = FinishReason.STOP_STRING
+        elif reason is FinishReason.STOP and any(isinstance(part, Call) for part in self._parts):
+            reason = FinishReason.TOOL_CALLS
+        self._end(reason, now)
 
-    def _show(self, text: str) -> None:
-        if text:
-            self._texts.append(text)
-            self._events.append(TextEvent(text))
+    def _show(self, pieces: Sequence[Piece]) -> None:
+        """Make an event of each run of one kind."""
+        parts = merged(pieces)
+        self._parts += parts
+        self._events += map(_event, parts)
 
     def _end(self, reason: FinishReason, now: int) -> None:
         self._total_us = self._us(min(now, self._plan.deadline_ns or now))
@@ -255,7 +292,7 @@ class Generation:
             InvalidArgument: ``finished`` was not seen.
         """
         reason = self._seen()
-        usage = Usage(self._plan.prompt_tokens, self._cached_tokens, self._generated_tokens, 0)
+        usage = Usage(self._plan.prompt_tokens, self._cached_tokens, self._generated_tokens, self._reasoning_tokens)
         timing = Timing(self._queued_us or 0, self._first_token_us, self._total_us)
         return Summary(reason, self._matched_stop, usage, timing, self._plan.seed, self._plan.model_digest)
 
@@ -267,7 +304,7 @@ class Generation:
             InvalidArgument: ``finished`` was not seen.
         """
         self._seen()
-        return Message(Role.ASSISTANT, (Text(self.text),) if self.text else ())
+        return Message(Role.ASSISTANT, self.parts)
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -288,8 +325,13 @@ class Generation:
 
     @property
     def text(self) -> str:
-        """All that was shown so far."""
-        return "".join(self._texts)
+        """All text that was shown so far."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All that was shown so far, in order."""
+        return merged(self._parts)
 
     @property
     def kept(self) -> bool | None:
@@ -354,6 +396,12 @@ class Generation:
                 failed = f": it failed: {self._error}" if self._error is not None else ""
                 raise InvalidArgument(f"read the generation until it is finished first{failed}")
             return self._reason
+
+
+def _event(piece: Piece) -> Event:
+    if isinstance(piece, Text):
+        return TextEvent(piece.text)
+    return ReasoningEvent(piece.text) if isinstance(piece, Reasoning) else piece
 
 
 _REASON_OF = {End.STOP: FinishReason.STOP, End.CANCELLED: FinishReason.CANCELLED}

@@ -42,10 +42,12 @@ class Rendered:
     Args:
         text: As the model is to see it.
         plain: Start and end of each control token that a guest wrote out.
+        reasons: The model goes on inside its reasoning.
     """
 
     text: str
     plain: tuple[Span, ...] = ()
+    reasons: bool = False
 
 
 class StandIns:

@@ -7,10 +7,12 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from wit_llm.errors import InvalidArgument
-from wit_llm.text.message import Message, Role, Text
+from wit_llm.text.message import Message, Role, merged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from wit_llm.text.message import Part
 
 Group = tuple[Message, ...]
 
@@ -63,15 +65,14 @@ class History:
             group.append(message)
         return history.with_turn(group) if group else history
 
-    def with_reply(self, text: str, *, joined: bool) -> History:
+    def with_reply(self, parts: Sequence[Part], *, joined: bool) -> History:
         """With a reply to the newest turn: a message of its own, or joined to the last one, which it continues."""
         newest = self.turns[-1]
         if joined:
             last = newest[-1]
-            parts = (Text(last.text + text),) if last.text + text else ()
-            turn = (*newest[:-1], replace(last, parts=parts))
+            turn = (*newest[:-1], replace(last, parts=merged([*last.parts, *parts])))
         else:
-            turn = (*newest, Message(Role.ASSISTANT, (Text(text),) if text else ()))
+            turn = (*newest, Message(Role.ASSISTANT, tuple(parts)))
         return replace(self, turns=(*self.turns[:-1], turn))
 
     def without_oldest(self, count: int) -> History:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from wit_llm.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Role(Enum):
@@ -60,6 +64,22 @@ class Outcome:
 Part = Text | Reasoning | Media | Call | Outcome
 
 
+_P = TypeVar("_P", bound=Part)
+
+
+def merged(parts: Iterable[_P]) -> tuple[_P, ...]:
+    """Parts in which no text follows a text and no reasoning a reasoning, and none of these is empty."""
+    kept: list[_P] = []
+    for part in parts:
+        if not isinstance(part, Text | Reasoning):
+            kept.append(part)
+        elif kept and type(kept[-1]) is type(part):
+            kept[-1] = type(part)(cast("Text", kept[-1]).text + part.text)
+        elif part.text:
+            kept.append(part)
+    return tuple(kept)
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """What one role said."""
@@ -71,6 +91,17 @@ class Message:
     def text(self) -> str:
         """Its text parts in a row."""
         return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def reasoning(self) -> str:
+        """Its reasoning parts in a row."""
+        return "".join(part.text for part in self.parts if isinstance(part, Reasoning))
+
+    @property
+    def strings(self) -> list[str]:
+        """All that is text in its parts."""
+        values = [getattr(part, field.name) for part in self.parts for field in fields(part)]
+        return [value for value in values if isinstance(value, str)]
 
 
 @dataclass(frozen=True, slots=True)

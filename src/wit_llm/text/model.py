@@ -9,20 +9,29 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from wit_llm.errors import InvalidArgument, InvalidEncoding, NotPromptable, Unsupported
-from wit_llm.options import Exact, Options, Sampler
+from wit_llm.options import Exact, OnlyTool, Options, RequiredTool, Sampler
 from wit_llm.text.beside import making_a_tokenizer, said_by_gguf
-from wit_llm.text.message import Role, Text
+from wit_llm.text.filling import check_calls, check_parts
+from wit_llm.text.formats.reasoning import Thinking
+from wit_llm.text.formats.reply import ReplyReader
+from wit_llm.text.formats.table import FAMILIES, Formats, renders_tools
+from wit_llm.text.message import Call, Outcome, Role
+from wit_llm.text.tools import read_tools
 from wit_llm.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from wit_llm.decoder import Decoder
     from wit_llm.grammar.automaton import Automaton
     from wit_llm.graph import Graph
     from wit_llm.options import Constraint, Tool
     from wit_llm.text.chat import Chat
+    from wit_llm.text.formats.base import Family
+    from wit_llm.text.formats.reasoning import Marks
     from wit_llm.text.message import Message
+    from wit_llm.text.tools import Tools
 
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 # States of a constraint that let many tokens through, times tokens: what an engine may have to prepare, a second or so.
@@ -76,6 +85,8 @@ class Model:
         special_tokens: What the template knows as ``bos_token``, ``eos_token`` and so on.
         sampler: How it is sampled by default.
         stop_token_ids: Tokens that end a reply.
+        family: How it writes calls; none where it takes no tools.
+        reasoning: How it marks what it thinks; none where it does not.
     """
 
     graph: Graph
@@ -87,11 +98,20 @@ class Model:
     special_tokens: Mapping[str, str]
     sampler: Sampler
     stop_token_ids: tuple[int, ...]
+    family: Family | None = None
+    reasoning: Marks | None = None
 
     @classmethod
-    def open(cls, graph: Graph, folder: Path, name: str, digest: str) -> Model:
+    def open(cls, graph: Graph, folder: Path, name: str, digest: str, formats: Formats | None = None) -> Model:
         """
         Read what a folder has beside the graph.
+
+        Args:
+            graph: What generates.
+            folder: The graph's.
+            name: As granted.
+            digest: Of the folder.
+            formats: What the operator says of its replies; none to go by its template.
 
         Raises:
             NotPromptable: The graph takes tensors only, or there is no tokenizer.
@@ -116,16 +136,20 @@ class Model:
         if stop_token_ids is None:
             own = tokenizer.control_tokens.get(special_tokens.get("eos_token", ""))
             stop_token_ids = () if own is None else (own,)
+        template = _template(folder, tokenizer_config)
+        formats = formats or Formats()
         return cls(
             graph=graph,
             name=name,
             digest=digest,
             window=graph.info.text.context_window,
             tokenizer=tokenizer,
-            template=_template(folder, tokenizer_config),
+            template=template,
             special_tokens=special_tokens,
             sampler=_sampler(generation_config),
             stop_token_ids=stop_token_ids,
+            family=None if template is None else formats.family(template),
+            reasoning=None if template is None else formats.marks(template),
         )
 
     @property
@@ -157,8 +181,10 @@ class Model:
         """What a guest can know of it."""
         chat = (Capability.CHAT,) if self.template is not None else ()
         scoring = (Capability.SCORING,) if self.graph.info.text and self.graph.info.text.scores else ()
+        tools = (Capability.TOOLS,) if self.family is not None else ()
+        reasoning = (Capability.REASONING,) if self.reasoning is not None else ()
         constraints = _CONSTRAINTS if self.constrains else ()
-        can = (*chat, Capability.RAW, *constraints, Capability.SEED, *scoring)
+        can = (*chat, Capability.RAW, *tools, *reasoning, *constraints, Capability.SEED, *scoring)
         return ModelInfo(self.name, self.digest, self.window, can, self.max_logprobs, self.defaults)
 
     @property
@@ -203,37 +229,81 @@ class Model:
             raise Unsupported(f"graph '{self.name}' has no chat template; it takes turns of raw text and of tokens")
         from wit_llm.text.chat import Chat
 
-        return Chat(self.tokenizer, self.template, self.special_tokens)
+        return Chat(self.tokenizer, self.template, self.special_tokens, self.reasoning)
 
     def check(self, messages: Sequence[Message]) -> None:
         """
         Whether messages can be part of a conversation with this model.
 
         Raises:
-            Unsupported: It has no chat template; a part is not text.
+            Unsupported: It has no chat template, or none with a place for a part.
+            InvalidArgument: A part that its role does not have.
         """
         if messages:
             _ = self.chat
-        for message in messages:
-            for part in message.parts:
-                if not isinstance(part, Text):
-                    name = type(part).__name__.lower()
-                    raise Unsupported(f"a {name} part of a message is not supported by this host; text is")
+        check_parts(messages)
+        calls = any(isinstance(part, Call | Outcome) for message in messages for part in message.parts)
+        if calls and "tool_calls" not in (self.template or ""):
+            raise Unsupported(f"the chat template of graph '{self.name}' has no place for calls and their outcomes")
+
+    def tools(self, options: Options) -> Tools | None:
+        """
+        The tools that a turn lends this model; none where it is to know of none.
+
+        Raises:
+            InvalidArgument: As ``read_tools``.
+            Unsupported: It takes none, or cannot be made to call.
+        """
+        tools = read_tools(options.tools, options.tool_choice)
+        if tools is not None and self.family is None:
+            raise Unsupported(self._why_no_tools())
+        if isinstance(options.tool_choice, RequiredTool | OnlyTool):
+            raise Unsupported("tool-choice required and only are not supported by this host; auto and none are")
+        return tools
+
+    def _why_no_tools(self) -> str:
+        if self.template is not None and renders_tools(self.template):
+            known = ", ".join(FAMILIES)
+            return (
+                f"graph '{self.name}' writes calls in no format that is known here; "
+                f'if it is one of {known}, its manifest can say so: tools = "…"'
+            )
+        return f"graph '{self.name}' takes no tools: its chat template has no place for them"
+
+    def reader(self, tools: Tools | None, name: Callable[[str], str], *, reasons: bool, resumed: bool) -> ReplyReader:
+        """
+        Who reads one reply to a chat.
+
+        Args:
+            tools: That it may call.
+            name: The id of a call by the model's own.
+            reasons: The prompt ends inside reasoning.
+            resumed: The reply goes on with an earlier one.
+        """
+        thinking = None if self.reasoning is None else Thinking(self.reasoning, begun=reasons, resumed=resumed)
+        calls = None if tools is None or self.family is None else self.family.reader(tools)
+        return ReplyReader(thinking, calls, name)
+
+    def decoder(self, *, marked: bool) -> Decoder:
+        """Makes text of a reply's tokens; with marks of reasoning and calls where someone reads them."""
+        marks = [] if self.reasoning is None else [self.reasoning.start, self.reasoning.end]
+        marks += [] if self.family is None else self.family.marks
+        return self.tokenizer.decoder(marks if marked else ())
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> str:
         """
         The chat template applied, opened for the model's answer unless the last message is the assistant's.
 
         Raises:
-            Unsupported: As ``check``; there are tools.
+            Unsupported: As ``check`` and ``tools``.
             InvalidArgument: No messages, or the template has something against them.
         """
-        if tools:
-            raise Unsupported("tools are not supported by this host")
+        lent = self.tools(Options(tools=tuple(tools)))
         if not messages:
             raise InvalidArgument("there is no message to render")
         self.check(messages)
-        return self.chat.render(messages, opened=messages[-1].role is not Role.ASSISTANT).text
+        check_calls(messages)
+        return self.chat.render(messages, lent, opened=messages[-1].role is not Role.ASSISTANT).text
 
 
 def _read_json(path: Path) -> dict[str, Any]:

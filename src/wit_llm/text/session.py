@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from wit_llm.errors import InvalidArgument, NNError, Overflow, QuotaExceeded, QuotaKind
-from wit_llm.options import PRESETS, ByPreset, Decoding, Exact
+from wit_llm.options import PRESETS, ByPreset, Decoding, Exact, Options
+from wit_llm.text.filling import check_calls
+from wit_llm.text.formats.reply import ReplyReader
 from wit_llm.text.generation import Generation, Plan
 from wit_llm.text.history import History
 from wit_llm.text.message import (
+    Call,
     Context,
     FinishReason,
     Message,
@@ -25,15 +28,17 @@ from wit_llm.text.message import (
     Text,
     Tokens,
 )
+from wit_llm.text.tools import CallIds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from wit_llm.bell import Bell
     from wit_llm.limits import Limits
-    from wit_llm.options import Options, Sampler
+    from wit_llm.options import Sampler, Tool
     from wit_llm.text.message import Setup, Turn
     from wit_llm.text.model import Model
+    from wit_llm.text.tools import Tools
 
 # What a part costs that says nothing.
 _PART_BYTES = 64
@@ -47,11 +52,15 @@ class _Prompt(NamedTuple):
         token_ids: All of them.
         history: With the turn, its reply still to come; none for a turn that stands alone.
         joined: The reply continues the last message.
+        tools: What the reply may call.
+        reasons: The reply goes on inside reasoning.
     """
 
     token_ids: list[int]
     history: History | None = None
     joined: bool = False
+    tools: Tools | None = None
+    reasons: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +71,25 @@ class _Live:
     prompt: _Prompt
 
 
-def check_prompt_bytes(messages: Iterable[Message], limits: Limits) -> None:
+def check_prompt_bytes(messages: Iterable[Message], limits: Limits, tools: Iterable[Tool] = ()) -> None:
     """
-    Look at the size of messages before anything is tokenised; a part counts as at least 64 bytes.
+    Look at the size of messages and tools before anything is tokenised; a part, or a tool, counts as at least 64 bytes.
 
     Raises:
         QuotaExceeded: They are larger than a guest's prompt may be.
     """
-    if sum(map(_size_bytes, messages)) > limits.prompt_bytes:
+    if sum(map(_size_bytes, messages)) + sum(map(_tool_bytes, tools)) > limits.prompt_bytes:
         raise QuotaExceeded(QuotaKind.PROMPT_BYTES, limits.prompt_bytes)
 
 
 def _size_bytes(message: Message) -> int:
     # Or else empty messages could be kept without number.
-    return max(len(message.text.encode(errors="surrogatepass")), _PART_BYTES * len(message.parts), _PART_BYTES)
+    size = sum(len(text.encode(errors="surrogatepass")) for text in message.strings)
+    return max(size, _PART_BYTES * len(message.parts), _PART_BYTES)
+
+
+def _tool_bytes(tool: Tool) -> int:
+    return max(sum(map(len, map(str.encode, (tool.name, tool.description, tool.parameters_json_schema)))), _PART_BYTES)
 
 
 class Session:
@@ -97,13 +111,16 @@ class Session:
     def __init__(self, model: Model, setup: Setup, bell: Bell, limits: Limits) -> None:
         if setup.defaults is not None:
             model.check_options(setup.defaults)
+        check_prompt_bytes(setup.preamble, limits, () if setup.defaults is None else setup.defaults.tools)
+        model.tools(setup.defaults or Options())
         model.check(setup.preamble)
-        check_prompt_bytes(setup.preamble, limits)
+        check_calls(setup.preamble)
         self._model = model
         self._setup = setup
         self._bell = bell
         self._limits = limits
         self._history = History()
+        self._call_ids = CallIds()
         self._live: _Live | None = None
         self._counted: tuple[History, int] | None = None
 
@@ -145,7 +162,8 @@ class Session:
             cache_scope=self._bell.guest,
             constraint=self._model.automaton(options.constraint),
         )
-        generation = Generation(plan, self._model.tokenizer.decoder(), self._bell)
+        decoder = self._model.decoder(marked=prompt.history is not None)
+        generation = Generation(plan, decoder, self._reader(prompt), self._bell)
         graph = self._model.graph
         generation.attach(graph.generate(graph.prompt_tensors(prompt.token_ids), decoding, generation))
         self._live = _Live(generation, prompt)
@@ -176,9 +194,8 @@ class Session:
             QuotaExceeded: The history would be larger than a prompt may be.
         """
         self._settle()
-        self._model.check(messages)
         history = self._history.with_appended(messages)
-        self._check_bytes(history)
+        self._check(messages, history)
         self._history = history
         return self.context()
 
@@ -214,6 +231,7 @@ class Session:
         self._settle(live=True)
         copy = Session(self._model, self._setup, self._bell, self._limits)
         copy._history = self._history
+        copy._call_ids = CallIds(self._call_ids.count)
         return copy
 
     def mark(self) -> int:
@@ -262,7 +280,7 @@ class Session:
                 raise InvalidArgument("a reply of this session is being produced: finish, stop or drop it first")
             return
         if kept and prompt.history is not None:
-            self._history = prompt.history.with_reply(generation.text, joined=prompt.joined)
+            self._history = prompt.history.with_reply(generation.parts, joined=prompt.joined)
         self._live = None
 
     def _resolve(self, options: Options | None) -> Options:
@@ -281,74 +299,91 @@ class Session:
 
     def _prompt(self, turn: Turn, options: Options) -> _Prompt:
         """What a turn comes to; changes nothing."""
+        check_prompt_bytes((), self._limits, options.tools)
+        tools = self._model.tools(options)
         match turn:
+            case Tokens() | Raw() if tools is not None:
+                raise InvalidArgument("tools go into the chat template, and a turn of raw text or of tokens has none")
             case Tokens(token_ids):
                 prompt = _Prompt(list(token_ids))
             case Raw(text):
                 check_prompt_bytes([_message(text)], self._limits)
                 prompt = _Prompt(self._model.tokenizer.encode(text, special=True, bos=True))
             case Say(text):
-                prompt = self._chat_prompt((_message(text),), options, resumed=False)
+                prompt = self._chat_prompt((_message(text),), options, tools)
             case Messages(messages):
-                prompt = self._chat_prompt(messages, options, resumed=False)
+                prompt = self._chat_prompt(messages, options, tools)
             case Resume(messages):
-                prompt = self._chat_prompt(messages, options, resumed=True)
+                prompt = self._chat_prompt(messages, options, tools, resumed=True)
         if not prompt.token_ids:
             raise InvalidArgument("the prompt has no token; a turn of this kind needs some text")
         return prompt
 
-    def _chat_prompt(self, messages: Sequence[Message], options: Options, *, resumed: bool) -> _Prompt:
+    def _chat_prompt(
+        self, messages: Sequence[Message], options: Options, tools: Tools | None, *, resumed: bool = False
+    ) -> _Prompt:
         _ = self._model.chat
-        self._model.check(messages)
         whole = self._history.with_turn(messages)
-        self._check_bytes(whole)
+        self._check(messages, whole, options.tools)
         last = (messages or self._history.messages or (None,))[-1]
         if resumed and (last is None or last.role is not Role.ASSISTANT):
             raise InvalidArgument(
                 "only the assistant's message can be continued, and the last one is not the assistant's"
             )
+        if resumed and last is not None and any(isinstance(part, Call) for part in last.parts):
+            raise InvalidArgument("a message that calls tools cannot be continued; answer its calls with outcomes")
         if not self._setup.preamble and not whole.messages:
             raise InvalidArgument("there is no message to answer")
-        prompt = self._with_dropped(0, messages, resumed=resumed)
+        prompt = self._with_dropped(0, messages, tools, resumed=resumed)
         if self._setup.on_overflow is OverflowPolicy.FAIL or self._fits(prompt, options):
             return prompt
         # The fewest that make it fit lie between none and all turns before this one; more turns, more tokens.
         low, high = 1, len(whole.turns) - 1
         if high < low:
             return prompt
-        prompt = self._with_dropped(high, messages, resumed=resumed)
+        prompt = self._with_dropped(high, messages, tools, resumed=resumed)
         while low < high:
             middle = (low + high) // 2
-            shorter = self._with_dropped(middle, messages, resumed=resumed)
+            shorter = self._with_dropped(middle, messages, tools, resumed=resumed)
             if self._fits(shorter, options):
                 prompt, high = shorter, middle
             else:
                 low = middle + 1
         return prompt
 
-    def _with_dropped(self, count: int, messages: Sequence[Message], *, resumed: bool) -> _Prompt:
+    def _with_dropped(self, count: int, messages: Sequence[Message], tools: Tools | None, *, resumed: bool) -> _Prompt:
         history = self._history.without_oldest(count).with_turn(messages)
-        return _Prompt(self._encode(history, opened=not resumed, resumed=resumed), history, joined=resumed)
+        whole = [*self._setup.preamble, *history.messages]
+        rendered = self._model.chat.render(whole, tools, opened=not resumed, resumed=resumed)
+        return _Prompt(self._model.chat.encode(rendered), history, resumed, tools, rendered.reasons)
+
+    def _reader(self, prompt: _Prompt) -> ReplyReader:
+        if prompt.history is None:
+            return ReplyReader.of_text()
+        messages = [*self._setup.preamble, *prompt.history.messages]
+        taken = [part.id for message in messages for part in message.parts if isinstance(part, Call)]
+        ids = self._call_ids.for_reply(taken)
+        return self._model.reader(prompt.tools, ids, reasons=prompt.reasons, resumed=prompt.joined)
 
     def _fits(self, prompt: _Prompt, options: Options) -> bool:
         return len(prompt.token_ids) + (options.max_output_tokens or 1) <= self._model.window
-
-    def _encode(self, history: History, *, opened: bool = False, resumed: bool = False) -> list[int]:
-        chat = self._model.chat
-        return chat.encode(chat.render([*self._setup.preamble, *history.messages], opened=opened, resumed=resumed))
 
     def _count(self, history: History) -> int:
         messages = [*self._setup.preamble, *history.messages]
         if not messages:
             return 0
         try:
-            return len(self._encode(history))
+            return len(self._model.chat.encode(self._model.chat.render(messages)))
         except NNError:
-            texts = [message.text for message in messages]
+            texts = [text for message in messages for text in message.strings]
             return sum(map(len, self._model.tokenizer.encode_all(texts, special=False)))
 
-    def _check_bytes(self, history: History) -> None:
-        check_prompt_bytes((*self._setup.preamble, *history.messages), self._limits)
+    def _check(self, messages: Sequence[Message], history: History, tools: Sequence[Tool] = ()) -> None:
+        """New messages, and the history that they make; sizes before anything is looked into."""
+        whole = (*self._setup.preamble, *history.messages)
+        check_prompt_bytes(whole, self._limits, tools)
+        self._model.check(messages)
+        check_calls(whole)
 
 
 def _message(text: str) -> Message:

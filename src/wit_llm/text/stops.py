@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class Found(NamedTuple):
+    """
+    What a piece came to.
+
+    Args:
+        text: Certain now, in front of the string.
+        string: Which one ended it; none so far.
+        behind: What the piece has behind that string.
+    """
+
+    text: str
+    string: str | None = None
+    behind: str = ""
 
 
 class StopStrings:
@@ -25,22 +40,22 @@ class StopStrings:
         self._longest = max(map(len, self._beginnings), default=0)
         self._held = ""
 
-    def push(self, text: str) -> tuple[str, str | None]:
-        """Take a piece; returns the text that is certain now, and the string that ended it."""
+    def push(self, text: str) -> Found:
+        """Take a piece."""
         if not self._strings:
-            return text, None
+            return Found(text)
         text = self._held + text
         complete = [
             (start + len(string), start, string) for string in self._strings if (start := text.find(string)) >= 0
         ]
         if complete:
-            _, start, string = min(complete)
+            end, start, string = min(complete)
             self._held = ""
-            return text[:start], string
+            return Found(text[:start], string, text[end:])
         sizes = range(min(self._longest, len(text)), 0, -1)
         held = next((size for size in sizes if text[-size:] in self._beginnings), 0)
         self._held = text[len(text) - held :]
-        return text[: len(text) - held], None
+        return Found(text[: len(text) - held])
 
     def flush(self) -> str:
         """Return what waited: the text is over."""

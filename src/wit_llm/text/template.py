@@ -57,12 +57,15 @@ class Template:
         written += [node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)]
         self.literals = "\0".join(written)
 
-    def render(self, messages: Sequence[Mapping[str, str]], *, opened: bool) -> str:
+    def render(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None, *, opened: bool
+    ) -> str:
         """
         Messages as one text.
 
         Args:
-            messages: Each with a ``role`` and a ``content``.
+            messages: Each with a ``role`` and a ``content``, and what else ``transformers`` gives a template.
+            tools: Each with its ``function``; none where there are none.
             opened: The text ends with what stands before an answer.
 
         Raises:
@@ -72,7 +75,7 @@ class Template:
         token = _BUDGET.set(_Budget())
         try:
             return self._template.render(
-                self._special_tokens, messages=messages, tools=None, documents=None, add_generation_prompt=opened
+                self._special_tokens, messages=messages, tools=tools, documents=None, add_generation_prompt=opened
             )
         except _FAULTS as exc:
             raise InvalidArgument(f"the chat template refuses these messages: {exc!s:.{_SHOWN_CHARACTERS}}") from exc

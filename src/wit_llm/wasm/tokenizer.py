@@ -27,5 +27,5 @@ def _decode(guest: Guest, graph: Loaded, tokens: tuple[int, ...]) -> str:
 
 @TOKENIZER.func("render")
 def _render(guest: Guest, graph: Loaded, messages: tuple[Message, ...], tools: tuple[Tool, ...]) -> str:
-    check_prompt_bytes(messages, guest.limits)
+    check_prompt_bytes(messages, guest.limits, tools)
     return graph.model.render(messages, tools)

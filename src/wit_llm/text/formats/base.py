@@ -1,0 +1,76 @@
+"""What a reply is cut into, and the seam: a family of models, and who reads one reply of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from wit_llm.text.message import Call, Reasoning, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from wit_llm.text.tools import Tools
+
+Piece = Text | Reasoning | Call
+
+
+class Reader(Protocol):
+    """
+    One reply on its way from text to pieces.
+
+    Nothing of a mark, however it is cut up, is ever part of a text; and nothing that was produced is ever lost: what
+    began like a call and is none comes as text, marks and all.
+    """
+
+    def push(self, text: str) -> Sequence[Piece]:
+        """Take what came; returns what is certain now. A call has the model's own id, or an empty one."""
+
+    def flush(self) -> Sequence[Piece]:
+        """What was held back: the reply is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """
+    Models that write calls in the same way.
+
+    Args:
+        name: As a manifest has it.
+        marks: Text of the control tokens that a reader has to see.
+        writes: Whether a chat template with this source is for such models.
+        reader: For one reply, by the tools that it may call.
+    """
+
+    name: str
+    marks: tuple[str, ...]
+    writes: Callable[[str], bool]
+    reader: Callable[[Tools], Reader]
+
+
+class Spaces:
+    """
+    Text that comes in pieces, without the spaces at its end, and on demand without those at its start.
+
+    Args:
+        leading: Those at the start are let through.
+    """
+
+    def __init__(self, *, leading: bool) -> None:
+        self._leading = leading
+        self._held = ""
+
+    def push(self, text: str) -> str:
+        """Take a piece; spaces wait for what follows them."""
+        if not self._leading:
+            text = text.lstrip()
+            self._leading = bool(text)
+        text = self._held + text
+        shown = text.rstrip()
+        self._held = text[len(shown) :]
+        return shown
+
+    def flush(self) -> str:
+        """The spaces that wait."""
+        held, self._held = self._held, ""
+        return held
