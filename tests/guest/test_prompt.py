@@ -139,8 +139,7 @@ def test_options_out_of_range_are_invalid_and_name_the_field(driver: Driver, fie
     ("call", "told"),
     [
         pytest.param("ask(constraint=types.Constraint_Regex('a'))", "options.constraint", id="regex"),
-        pytest.param("ask(tools=[types.Tool('a', 'b', '{}')])", "options.tools", id="tools"),
-        pytest.param("ask(tool_choice=types.ToolChoice_Required())", "options.tool-choice", id="tool-choice"),
+        pytest.param("ask(tools=[types.Tool('a', 'b', '{}')])", "graph 'echo' takes no tools", id="tools"),
         pytest.param("ask(logprobs=1)", "options.logprobs", id="rivals"),
         pytest.param("embed.embed(loaded, ['a'])", "embed", id="embed"),
         pytest.param("embed.score(loaded, 'a', ['b'])", "score", id="score"),
