@@ -90,11 +90,11 @@ class ScriptedEngine:
 
     Args:
         window: Tokens of a prompt and its reply together.
+        constraints: Replies can be held to them.
         speak: Handed each request before ``generate`` returns, as a quick engine may speak.
-        constraints: It says that it keeps to them.
     """
 
-    def __init__(self, window: int, speak: Callable[[Asked], None], *, constraints: bool = False) -> None:
+    def __init__(self, window: int, speak: Callable[[Asked], None], *, constraints: bool) -> None:
         self.info = GraphInfo((), (), TextInfo(320, window, max_logprobs=2, constraints=constraints), any_tensors=True)
         self.asked: list[Asked] = []
         self.error: NNError | None = None
@@ -128,6 +128,7 @@ class Table:
         tokenizer: The model's; of that for each byte a token, as ``echo_folder.tokenizer`` makes it.
         special_tokens: What the template knows of it.
         formats: What the operator says of its replies.
+        constraints: Replies can be held to them; the scripted engine does what the test says all the same.
     """
 
     def __init__(  # noqa: PLR0913 -- all that a test may want otherwise
@@ -145,6 +146,7 @@ class Table:
         tokenizer: Tokenizer = TOKENIZER,
         special_tokens: Mapping[str, str] | None = None,
         formats: Formats | None = None,
+        constraints: bool = False,
     ) -> None:
         formats = formats or Formats()
         self.engine = ScriptedEngine(window, speak, constraints=constraints)

@@ -44,7 +44,7 @@ TOOLS = (
 def table(model: str) -> Table:
     """A session with a model whose replies a test says."""
     it = MODELS[model]
-    return Table(it.template, tokenizer=tokenizer(model), special_tokens=it.special_tokens)
+    return Table(it.template, tokenizer=tokenizer(model), special_tokens=it.special_tokens, constraints=True)
 
 
 def _options(model: str, stop: tuple[str, ...] = ()) -> Options:

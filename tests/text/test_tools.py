@@ -15,8 +15,9 @@ from tests.text.test_families import TOOLS, table
 from tests.text.test_tool_rendering import ours
 from wit_llm.backends.base import End
 from wit_llm.errors import InvalidArgument, QuotaExceeded, Unsupported
+from wit_llm.grammar.constraint import automaton
 from wit_llm.limits import Limits
-from wit_llm.options import NoTool, OnlyTool, Options, RequiredTool, Tool
+from wit_llm.options import NoTool, OnlyTool, Options, Regex, RequiredTool, Tool
 from wit_llm.text.formats.table import Formats
 from wit_llm.text.message import (
     Call,
@@ -133,9 +134,113 @@ def test_with_choice_none_the_model_knows_of_no_tool() -> None:
 @pytest.mark.parametrize("choice", [RequiredTool(), OnlyTool("now")])
 def test_a_choice_that_nothing_enforces_is_refused(choice: RequiredTool | OnlyTool) -> None:
     """It is not left to the model."""
+    options = Options(tools=TOOLS, tool_choice=choice)
+    it = MODELS["qwen2.5"]
+    bare = Table(it.template, tokenizer=tokenizer("qwen2.5"), special_tokens=it.special_tokens)
+    with pytest.raises(
+        Unsupported, match="^tool-choice required and only are constraints, of which graph 'graph' has none$"
+    ):
+        bare.session.start(Say("x"), options)
+    with pytest.raises(
+        Unsupported, match="^tool-choice required and only cannot be enforced in the format of graph 'graph'$"
+    ):
+        table("qwen3-coder").session.start(Say("x"), options)
+
+
+FORCED = Tool(
+    "get_weather", "", '{"type": "object", "properties": {"city": {"enum": ["Paris"]}}, "required": ["city"]}'
+)
+CALLED = '{"name": "get_weather", "arguments": {"city": "Paris"}}'
+
+
+@pytest.mark.parametrize(
+    ("model", "ends", "rest", "cut"),
+    [
+        pytest.param("qwen2.5", "assistant\n<tool_call>\n", CALLED, '{"na', id="hermes"),
+        pytest.param("qwen3", "assistant\n<tool_call>\n", CALLED, '{"na', id="may-think"),
+        pytest.param("qwq", "<think>\n\n</think>\n\n<tool_call>\n", CALLED, '{"na', id="reasoning-is-closed"),
+        pytest.param("llama3.1", "\n\n", CALLED.replace("arguments", "parameters"), '{"na', id="llama"),
+        pytest.param("mistral-nemo", "[TOOL_CALLS]", f"[{CALLED}]", '[{"na', id="mistral"),
+        pytest.param(
+            "mistral-small3.2", "[TOOL_CALLS]get_weather[ARGS]", '{"city": "Paris"}', '{"ci', id="mistral-args"
+        ),
+    ],
+)
+@pytest.mark.parametrize("choice", [RequiredTool(), OnlyTool("get_weather")], ids=["required", "only"])
+def test_a_call_that_is_required_is_begun_by_the_host(
+    choice: RequiredTool | OnlyTool, model: str, ends: str, rest: str, cut: str
+) -> None:
+    """The prompt ends with the call's mark, and what follows is held to the tool's schema."""
+    it = table(model)
+    options = Options(tools=(FORCED,), tool_choice=choice)
+    _says(it, model, rest)
+    measured = it.session.measure(Say("x"), options)
+    reply = it.session.ask(Say("x"), options)
+    assert _prompt(it).endswith(ends)
+    family = it.model.family
+    assert family is not None
+    assert family.demand is not None
+    tools = read_tools((FORCED,))
+    assert tools is not None
+    constraint = family.demand(tools, MODELS[model].template).constraint
+    assert it.asked.decoding.constraint is automaton(constraint)
+    assert (reply.message.parts, reply.summary.reason) == ((weather(),), FinishReason.TOOL_CALLS)
+    assert reply.summary.usage.prompt_tokens == measured == len(it.asked.token_ids)
+    _says(it, model, cut, end=End.LENGTH)
+    it.session.rewind(0)
+    assert it.session.ask(Say("x"), options).message.parts == (Text(cut),)
+
+
+def test_only_one_of_several_tools() -> None:
+    """All are lent; the reply is held to the one."""
+    it = table("llama3.1")
+    both = (FORCED, Tool("now", "", ANY))
+    schemas = []
+    for choice in (RequiredTool(), OnlyTool("now")):
+        demand = it.model.wish(Options(tools=both, tool_choice=choice)).demand
+        assert demand is not None
+        schemas.append([one["properties"]["name"]["const"] for one in demand.schema["anyOf"]])
+    assert schemas == [["get_weather", "now"], ["now"]]
+    it.session.start(Say("x"), Options(tools=both, tool_choice=OnlyTool("now")))
+    assert "get_weather" in _prompt(it)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        pytest.param(
+            Options(tools=TOOLS, constraint=Regex("a")),
+            "a constraint holds for the whole reply and leaves no",
+            id="both",
+        ),
+        pytest.param(
+            Options(tools=TOOLS, tool_choice=RequiredTool(), ignore_eos=True),
+            "ignore-eos goes on past the end",
+            id="eos",
+        ),
+    ],
+)
+def test_what_cannot_be_together(options: Options, told: str) -> None:
+    """A reply is held to one thing at a time."""
+    with pytest.raises(InvalidArgument, match=f"^{told}"):
+        table("qwen2.5").session.measure(Say("x"), options)
+
+
+def test_a_message_that_is_continued_cannot_be_made_to_call() -> None:
+    """The call would stand in the middle of it."""
     it = table("qwen2.5")
-    with pytest.raises(Unsupported, match="^tool-choice required and only are not supported by this host; auto and"):
-        it.session.start(Say("x"), Options(tools=TOOLS, tool_choice=choice))
+    it.session.append([message("user", "x"), message("assistant", "y")])
+    with pytest.raises(InvalidArgument, match="^a message that is continued cannot be made to call; tool-choice auto"):
+        it.session.start(Resume(()), Options(tools=TOOLS, tool_choice=RequiredTool()))
+
+
+def test_what_is_held_to_a_constraint_does_not_reason_first() -> None:
+    """A template that opens reasoning is closed again, and all of the reply is text."""
+    it = table("qwq")
+    _says(it, "qwq", "<think>yes")
+    reply = it.session.ask(Say("x"), Options(constraint=Regex("<think>yes")))
+    assert _prompt(it).endswith("assistant\n<think>\n\n</think>\n\n")
+    assert (reply.text, reply.summary.usage.reasoning_tokens) == ("<think>yes", 0)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from wit_llm.graph import Graph
     from wit_llm.options import Constraint, Tool
     from wit_llm.text.chat import Chat
-    from wit_llm.text.formats.base import Family
+    from wit_llm.text.formats.base import Demand, Family
     from wit_llm.text.formats.reasoning import Marks
+    from wit_llm.text.guard import Rendered
     from wit_llm.text.message import Message
     from wit_llm.text.tools import Tools
 
@@ -68,6 +69,22 @@ class ModelInfo:
     can: tuple[Capability, ...]
     max_logprobs: int | None
     defaults: Options
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """
+    What a turn asks of its reply.
+
+    Args:
+        tools: What it may call.
+        demand: That it has to call.
+        held: What it may say.
+    """
+
+    tools: Tools | None = None
+    demand: Demand | None = None
+    held: Automaton | None = None
 
 
 @dataclass(frozen=True)
@@ -257,9 +274,36 @@ class Model:
         tools = read_tools(options.tools, options.tool_choice)
         if tools is not None and self.family is None:
             raise Unsupported(self._why_no_tools())
-        if isinstance(options.tool_choice, RequiredTool | OnlyTool):
-            raise Unsupported("tool-choice required and only are not supported by this host; auto and none are")
+        if tools is not None and options.constraint is not None:
+            raise InvalidArgument(
+                "a constraint holds for the whole reply and leaves no room for calls; give one of them"
+            )
         return tools
+
+    def wish(self, options: Options) -> Wish:
+        """
+        What a turn asks of its reply.
+
+        Raises:
+            InvalidArgument: As ``tools`` and ``automaton``; or what is to have an end is to go on past it.
+            Unsupported: The same, or the model's format cannot be held to a call.
+        """
+        tools = self.tools(options)
+        demand = self._demand(tools, options)
+        held = self.automaton(options.constraint if demand is None else demand.constraint)
+        return Wish(tools, demand, held)
+
+    def _demand(self, tools: Tools | None, options: Options) -> Demand | None:
+        choice = options.tool_choice
+        if tools is None or not isinstance(choice, RequiredTool | OnlyTool):
+            return None
+        if options.ignore_eos:
+            raise InvalidArgument("ignore-eos goes on past the end, and a call that is required has an end")
+        if not self.constrains:
+            raise Unsupported(f"tool-choice required and only are constraints, of which graph '{self.name}' has none")
+        if self.family is None or self.family.demand is None or self.template is None:
+            raise Unsupported(f"tool-choice required and only cannot be enforced in the format of graph '{self.name}'")
+        return self.family.demand(tools.only(choice.name) if isinstance(choice, OnlyTool) else tools, self.template)
 
     def _why_no_tools(self) -> str:
         if self.template is not None and renders_tools(self.template):
@@ -270,19 +314,28 @@ class Model:
             )
         return f"graph '{self.name}' takes no tools: its chat template has no place for them"
 
-    def reader(self, tools: Tools | None, name: Callable[[str], str], *, reasons: bool, resumed: bool) -> ReplyReader:
+    def opened(self, rendered: Rendered, wish: Wish) -> Rendered:
+        """A prompt with the beginning that a turn gives the reply: what is held to something does not reason first."""
+        if wish.held is None:
+            return rendered
+        closed = f"\n{self.reasoning.end}\n\n" if rendered.reasons and self.reasoning is not None else ""
+        opening = "" if wish.demand is None else wish.demand.opening
+        return replace(rendered, text=rendered.text + closed + opening, reasons=False)
+
+    def reader(self, wish: Wish, name: Callable[[str], str], *, reasons: bool, resumed: bool) -> ReplyReader:
         """
         Who reads one reply to a chat.
 
         Args:
-            tools: That it may call.
+            wish: The turn's.
             name: The id of a call by the model's own.
             reasons: The prompt ends inside reasoning.
             resumed: The reply goes on with an earlier one.
         """
-        thinking = None if self.reasoning is None else Thinking(self.reasoning, begun=reasons, resumed=resumed)
-        calls = None if tools is None or self.family is None else self.family.reader(tools)
-        return ReplyReader(thinking, calls, name)
+        begun = resumed or wish.held is not None
+        thinking = None if self.reasoning is None else Thinking(self.reasoning, begun=reasons, resumed=begun)
+        calls = None if wish.tools is None or self.family is None else self.family.reader(wish.tools)
+        return ReplyReader(thinking, calls, name, "" if wish.demand is None else wish.demand.opening)
 
     def decoder(self, *, marked: bool) -> Decoder:
         """Makes text of a reply's tokens; with marks of reasoning and calls where someone reads them."""

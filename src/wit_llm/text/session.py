@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from wit_llm.limits import Limits
     from wit_llm.options import Sampler, Tool
     from wit_llm.text.message import Setup, Turn
-    from wit_llm.text.model import Model
-    from wit_llm.text.tools import Tools
+    from wit_llm.text.model import Model, Wish
 
 # What a part costs that says nothing.
 _PART_BYTES = 64
@@ -52,14 +51,14 @@ class _Prompt(NamedTuple):
         token_ids: All of them.
         history: With the turn, its reply still to come; none for a turn that stands alone.
         joined: The reply continues the last message.
-        tools: What the reply may call.
+        wish: What the turn asks of the reply.
         reasons: The reply goes on inside reasoning.
     """
 
     token_ids: list[int]
+    wish: Wish
     history: History | None = None
     joined: bool = False
-    tools: Tools | None = None
     reasons: bool = False
 
 
@@ -112,7 +111,7 @@ class Session:
         if setup.defaults is not None:
             model.check_options(setup.defaults)
         check_prompt_bytes(setup.preamble, limits, () if setup.defaults is None else setup.defaults.tools)
-        model.tools(setup.defaults or Options())
+        model.wish(setup.defaults or Options())
         model.check(setup.preamble)
         check_calls(setup.preamble)
         self._model = model
@@ -160,7 +159,7 @@ class Session:
             seed=plan.seed,
             logprobs=options.logprobs,
             cache_scope=self._bell.guest,
-            constraint=self._model.automaton(options.constraint),
+            constraint=prompt.wish.held,
         )
         decoder = self._model.decoder(marked=prompt.history is not None)
         generation = Generation(plan, decoder, self._reader(prompt), self._bell)
@@ -300,27 +299,27 @@ class Session:
     def _prompt(self, turn: Turn, options: Options) -> _Prompt:
         """What a turn comes to; changes nothing."""
         check_prompt_bytes((), self._limits, options.tools)
-        tools = self._model.tools(options)
+        wish = self._model.wish(options)
         match turn:
-            case Tokens() | Raw() if tools is not None:
+            case Tokens() | Raw() if wish.tools is not None:
                 raise InvalidArgument("tools go into the chat template, and a turn of raw text or of tokens has none")
             case Tokens(token_ids):
-                prompt = _Prompt(list(token_ids))
+                prompt = _Prompt(list(token_ids), wish)
             case Raw(text):
                 check_prompt_bytes([_message(text)], self._limits)
-                prompt = _Prompt(self._model.tokenizer.encode(text, special=True, bos=True))
+                prompt = _Prompt(self._model.tokenizer.encode(text, special=True, bos=True), wish)
             case Say(text):
-                prompt = self._chat_prompt((_message(text),), options, tools)
+                prompt = self._chat_prompt((_message(text),), options, wish)
             case Messages(messages):
-                prompt = self._chat_prompt(messages, options, tools)
+                prompt = self._chat_prompt(messages, options, wish)
             case Resume(messages):
-                prompt = self._chat_prompt(messages, options, tools, resumed=True)
+                prompt = self._chat_prompt(messages, options, wish, resumed=True)
         if not prompt.token_ids:
             raise InvalidArgument("the prompt has no token; a turn of this kind needs some text")
         return prompt
 
     def _chat_prompt(
-        self, messages: Sequence[Message], options: Options, tools: Tools | None, *, resumed: bool = False
+        self, messages: Sequence[Message], options: Options, wish: Wish, *, resumed: bool = False
     ) -> _Prompt:
         _ = self._model.chat
         whole = self._history.with_turn(messages)
@@ -332,30 +331,33 @@ class Session:
             )
         if resumed and last is not None and any(isinstance(part, Call) for part in last.parts):
             raise InvalidArgument("a message that calls tools cannot be continued; answer its calls with outcomes")
+        if resumed and wish.demand is not None:
+            raise InvalidArgument("a message that is continued cannot be made to call; tool-choice auto and none go")
         if not self._setup.preamble and not whole.messages:
             raise InvalidArgument("there is no message to answer")
-        prompt = self._with_dropped(0, messages, tools, resumed=resumed)
+        prompt = self._with_dropped(0, messages, wish, resumed=resumed)
         if self._setup.on_overflow is OverflowPolicy.FAIL or self._fits(prompt, options):
             return prompt
         # The fewest that make it fit lie between none and all turns before this one; more turns, more tokens.
         low, high = 1, len(whole.turns) - 1
         if high < low:
             return prompt
-        prompt = self._with_dropped(high, messages, tools, resumed=resumed)
+        prompt = self._with_dropped(high, messages, wish, resumed=resumed)
         while low < high:
             middle = (low + high) // 2
-            shorter = self._with_dropped(middle, messages, tools, resumed=resumed)
+            shorter = self._with_dropped(middle, messages, wish, resumed=resumed)
             if self._fits(shorter, options):
                 prompt, high = shorter, middle
             else:
                 low = middle + 1
         return prompt
 
-    def _with_dropped(self, count: int, messages: Sequence[Message], tools: Tools | None, *, resumed: bool) -> _Prompt:
+    def _with_dropped(self, count: int, messages: Sequence[Message], wish: Wish, *, resumed: bool) -> _Prompt:
         history = self._history.without_oldest(count).with_turn(messages)
         whole = [*self._setup.preamble, *history.messages]
-        rendered = self._model.chat.render(whole, tools, opened=not resumed, resumed=resumed)
-        return _Prompt(self._model.chat.encode(rendered), history, resumed, tools, rendered.reasons)
+        rendered = self._model.chat.render(whole, wish.tools, opened=not resumed, resumed=resumed)
+        rendered = self._model.opened(rendered, wish)
+        return _Prompt(self._model.chat.encode(rendered), wish, history, resumed, rendered.reasons)
 
     def _reader(self, prompt: _Prompt) -> ReplyReader:
         if prompt.history is None:
@@ -363,7 +365,7 @@ class Session:
         messages = [*self._setup.preamble, *prompt.history.messages]
         taken = [part.id for message in messages for part in message.parts if isinstance(part, Call)]
         ids = self._call_ids.for_reply(taken)
-        return self._model.reader(prompt.tools, ids, reasons=prompt.reasons, resumed=prompt.joined)
+        return self._model.reader(prompt.wish, ids, reasons=prompt.reasons, resumed=prompt.joined)
 
     def _fits(self, prompt: _Prompt, options: Options) -> bool:
         return len(prompt.token_ids) + (options.max_output_tokens or 1) <= self._model.window

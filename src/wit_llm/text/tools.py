@@ -36,15 +36,23 @@ class Tools:
         """What each is called."""
         return tuple(definition["function"]["name"] for definition in self.definitions)
 
+    def only(self, name: str) -> Tools:
+        """The one of that name."""
+        return Tools(tuple(one for one in self.definitions if one["function"]["name"] == name))
+
+    def schema(self, name: str) -> dict[str, Any]:
+        """Of a tool's arguments; of an object at least, where there is no tool of that name."""
+        found: Mapping[str, Any] = {}
+        for definition in self.only(name).definitions:
+            found = definition["function"]["parameters"]
+        return {"type": "object", **found}
+
     def types_of(self, name: str) -> dict[str, str]:
         """The types of a tool's parameters, as far as its schema says one in a word."""
-        for definition in self.definitions:
-            if definition["function"]["name"] == name:
-                properties = definition["function"]["parameters"].get("properties")
-                schemas = properties if isinstance(properties, dict) else {}
-                types = {key: schema.get("type") for key, schema in schemas.items() if isinstance(schema, dict)}
-                return {key: ty if isinstance(ty, str) else "any" for key, ty in types.items()}
-        return {}
+        properties = self.schema(name).get("properties")
+        schemas = properties if isinstance(properties, dict) else {}
+        types = {key: schema.get("type") for key, schema in schemas.items() if isinstance(schema, dict)}
+        return {key: ty if isinstance(ty, str) else "any" for key, ty in types.items()}
 
 
 def read_tools(tools: Sequence[Tool], choice: ToolChoice | None = None) -> Tools | None:

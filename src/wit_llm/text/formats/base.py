@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from wit_llm.options import JsonSchema
 from wit_llm.text.message import Call, Reasoning, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from wit_llm.text.tools import Tools
 
@@ -31,6 +33,38 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Demand:
+    """
+    A reply that has to be a call.
+
+    Args:
+        opening: What the prompt ends with, as if the model had begun with it.
+        schema: What the rest of the reply is held to.
+    """
+
+    opening: str
+    schema: Mapping[str, Any]
+
+    @property
+    def constraint(self) -> JsonSchema:
+        """The schema as a constraint."""
+        return JsonSchema(json.dumps(self.schema))
+
+
+def any_call(tools: Tools, arguments: str) -> dict[str, Any]:
+    """The schema of an object that calls one of these, its arguments under that key."""
+    calls = [
+        {
+            "type": "object",
+            "properties": {"name": {"const": name}, arguments: tools.schema(name)},
+            "required": ["name", arguments],
+        }
+        for name in tools.names
+    ]
+    return {"anyOf": calls}
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """
     Models that write calls in the same way.
@@ -40,12 +74,14 @@ class Family:
         marks: Text of the control tokens that a reader has to see.
         writes: Whether a chat template with this source is for such models.
         reader: For one reply, by the tools that it may call.
+        demand: Of a reply that has to call one of these tools, by the template's source; none where that cannot be.
     """
 
     name: str
     marks: tuple[str, ...]
     writes: Callable[[str], bool]
     reader: Callable[[Tools], Reader]
+    demand: Callable[[Tools, str], Demand] | None
 
 
 class Spaces:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from wit_llm.text.formats.base import Family
+from wit_llm.text.formats.base import Demand, Family, any_call
 from wit_llm.text.formats.marked import Marked
 from wit_llm.text.formats.values import call_of, read_value
 
@@ -29,4 +29,8 @@ def _reader(tools: Tools) -> Marked:  # noqa: ARG001 -- a call of what is not th
     return Marked(START, END, _read)
 
 
-FAMILY = Family("hermes", (START, END), lambda source: _WRITTEN.search(source) is not None, _reader)
+def _demand(tools: Tools, source: str) -> Demand:  # noqa: ARG001 -- all templates of this family read it
+    return Demand(f"{START}\n", any_call(tools, "arguments"))
+
+
+FAMILY = Family("hermes", (START, END), lambda source: _WRITTEN.search(source) is not None, _reader, _demand)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from wit_llm.text.formats.base import Family
+from wit_llm.text.formats.base import Demand, Family, any_call
 from wit_llm.text.formats.whole import Whole
 
 if TYPE_CHECKING:
@@ -23,4 +23,8 @@ def _reader(tools: Tools) -> Whole:
     return Whole(tools, (MARK,))
 
 
-FAMILY = Family("llama", (MARK,), _writes, _reader)
+def _demand(tools: Tools, source: str) -> Demand:  # noqa: ARG001 -- all templates of this family read it
+    return Demand("", any_call(tools, "parameters"))
+
+
+FAMILY = Family("llama", (MARK,), _writes, _reader, _demand)

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wit_llm.text.formats.base import Family
+from wit_llm.text.formats.base import Demand, Family, any_call
 from wit_llm.text.formats.marked import Marked
 from wit_llm.text.formats.values import call, call_of, read_value
 
@@ -45,4 +45,12 @@ def _reader(tools: Tools) -> Marked:  # noqa: ARG001 -- a call of what is not th
     return Marked(START, None, _read)
 
 
-FAMILY = Family("mistral", (START, CALL_ID, ARGS), lambda source: START in source, _reader)
+def _demand(tools: Tools, source: str) -> Demand:
+    # No schema says a control token, so that only a name that is known ahead can stand before one.
+    if ARGS in source and len(tools.names) == 1:
+        (name,) = tools.names
+        return Demand(f"{START}{name}{ARGS}", tools.schema(name))
+    return Demand(START, {"type": "array", "items": any_call(tools, "arguments"), "minItems": 1, "maxItems": 1})
+
+
+FAMILY = Family("mistral", (START, CALL_ID, ARGS), lambda source: START in source, _reader, _demand)

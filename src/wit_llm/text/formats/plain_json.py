@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wit_llm.text.formats.base import Family
+from wit_llm.text.formats.base import Demand, Family, any_call
 from wit_llm.text.formats.whole import Whole
 
 if TYPE_CHECKING:
@@ -19,4 +19,8 @@ def _reader(tools: Tools) -> Whole:
     return Whole(tools, fenced=True, listed=True)
 
 
-FAMILY = Family("json", (), lambda _: False, _reader)
+def _demand(tools: Tools, source: str) -> Demand:  # noqa: ARG001 -- no template shows this format
+    return Demand("", any_call(tools, "arguments"))
+
+
+FAMILY = Family("json", (), lambda _: False, _reader, _demand)

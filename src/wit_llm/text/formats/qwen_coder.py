@@ -56,4 +56,4 @@ def _argument(text: str, ty: str) -> Any:  # noqa: ANN401 -- any JSON
     return text if text[end:].strip() else value
 
 
-FAMILY = Family("qwen-coder", (START, END), lambda source: "<function=" in source and START in source, _reader)
+FAMILY = Family("qwen-coder", (START, END), lambda source: "<function=" in source and START in source, _reader, None)

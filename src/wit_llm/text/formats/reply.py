@@ -22,12 +22,18 @@ class ReplyReader:
         thinking: Tells reasoning from text; none where all is text.
         calls: Tells calls from text; none where nothing can be called.
         name: The id of a call by the model's own, which may be empty.
+        opening: What of a call the prompt has already; it is no part of a text.
     """
 
-    def __init__(self, thinking: Thinking | None, calls: Reader | None, name: Callable[[str], str]) -> None:
+    def __init__(
+        self, thinking: Thinking | None, calls: Reader | None, name: Callable[[str], str], opening: str = ""
+    ) -> None:
         self._thinking = thinking
         self._calls = calls
         self._name = name
+        self._opening = opening
+        if calls is not None and opening:
+            calls.push(opening)
 
     @classmethod
     def of_text(cls) -> ReplyReader:
@@ -48,7 +54,10 @@ class ReplyReader:
     def flush(self) -> Sequence[Piece]:
         """As ``Reader``."""
         pieces = self._read(self._thinking.flush() if self._thinking is not None else ())
-        return [*pieces, *(self._named(self._calls.flush()) if self._calls is not None else ())]
+        last = self._named(self._calls.flush()) if self._calls is not None else []
+        if self._opening and last and isinstance(last[0], Text):
+            last[0] = Text(last[0].text.removeprefix(self._opening))
+        return [*pieces, *last]
 
     def _read(self, pieces: Sequence[Piece]) -> list[Piece]:
         read: list[Piece] = []
