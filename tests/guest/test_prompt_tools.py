@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+import wit_llm
 from tests.architecture import ROOT
 from tests.conftest import Driver
 from tests.text import echo_folder
@@ -25,6 +27,21 @@ def thinker(tmp_path: Path) -> str:
         (tmp_path / name).write_text(content, encoding="utf-8")
     (tmp_path / "chat_template.jinja").write_text("{{ messages[-1].content }}{# <think> </think> #}")
     return f"thinker={tmp_path},backend=echo"
+
+
+@pytest.fixture(scope="module")
+def caller(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The model ``tiny``, which knows of no tools, with a template that has a place for them."""
+    folder = tmp_path_factory.mktemp("caller")
+    tiny = Path(wit_llm.__file__).parent / "embedded" / "tiny"
+    for name in ("openvino_model.xml", "openvino_model.bin", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tiny / name, folder)
+    for name in ("config.json", "generation_config.json"):
+        shutil.copy(tiny / name, folder)
+    own = (tiny / "chat_template.jinja").read_text()
+    place = "{% if tools %}<|system|>{{ tools[0].function.name }} <tool_call>{'name': }<|end|>{% endif %}"
+    (folder / "chat_template.jinja").write_text(f"{place}{own}{{# tool_calls #}}")
+    return f"caller={folder}"
 
 
 def _run(driver: Driver, source: str, graph: str) -> list[str]:
@@ -122,3 +139,27 @@ def test_reasoning_is_apart(driver: Driver, thinker: str) -> None:
         "Yes",
         "True",
     ]
+
+
+def test_a_real_model_can_be_made_to_call(driver: Driver, caller: str) -> None:
+    """One that never heard of tools calls the one it is told to, with arguments that its schema allows."""
+    assert _run(
+        driver,
+        """
+        def tool(name, schema):
+            return types.Tool(name, "", json.dumps(schema))
+
+        city = {"type": "object", "properties": {"city": {"enum": ["Rome", "Oslo"]}}, "required": ["city"]}
+        size = {"type": "object", "properties": {"size": {"type": "integer", "maximum": 9, "minimum": 1}},
+                "required": ["size"]}
+        tools = [tool("weather", city), tool("scale", size)]
+        for choice in (types.ToolChoice_Required(), types.ToolChoice_Only("weather"), types.ToolChoice_Only("scale")):
+            talk = session(loaded)
+            reply = talk.ask(types.Turn_Say("What is the capital of Italy?"), greedy(tools=tools, tool_choice=choice))
+            (part,) = reply.message.parts
+            arguments = json.loads(part.value.arguments_json)
+            fits = arguments.get("city") in ("Rome", "Oslo") or arguments.get("size") in range(1, 10)
+            say(kebab(reply.summary.reason), kebab(part), part.value.name if kebab(choice) == "only" else "any", fits)
+        """,
+        caller,
+    ) == ["tool-calls call any True", "tool-calls call weather True", "tool-calls call scale True"]
