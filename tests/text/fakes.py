@@ -94,7 +94,7 @@ class ScriptedEngine:
         speak: Handed each request before ``generate`` returns, as a quick engine may speak.
     """
 
-    def __init__(self, window: int, speak: Callable[[Asked], None], *, constraints: bool) -> None:
+    def __init__(self, window: int, speak: Callable[[Asked], None], *, constraints: bool = False) -> None:
         self.info = GraphInfo((), (), TextInfo(320, window, max_logprobs=2, constraints=constraints), any_tensors=True)
         self.asked: list[Asked] = []
         self.error: NNError | None = None
@@ -123,7 +123,6 @@ class Table:
         limits: Of the guest.
         sampler: The model's own.
         bell: The guest's.
-        constraints: As ``ScriptedEngine``.
         stop_token_ids: Of the model.
         tokenizer: The model's; of that for each byte a token, as ``echo_folder.tokenizer`` makes it.
         special_tokens: What the template knows of it.
@@ -146,7 +145,6 @@ class Table:
         tokenizer: Tokenizer = TOKENIZER,
         special_tokens: Mapping[str, str] | None = None,
         formats: Formats | None = None,
-        constraints: bool = False,
     ) -> None:
         formats = formats or Formats()
         self.engine = ScriptedEngine(window, speak, constraints=constraints)

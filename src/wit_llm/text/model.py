@@ -192,7 +192,6 @@ class Model:
         if asked is not None and (most is None or asked > most):
             there = "no log-probabilities" if most is None else f"those of the chosen token and of {most} rivals"
             raise Unsupported(f"options.logprobs: {asked} is not supported by graph '{self.name}', which has {there}")
-        self.automaton(options.constraint)
 
     def describe(self) -> ModelInfo:
         """What a guest can know of it."""
