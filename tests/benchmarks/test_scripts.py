@@ -26,6 +26,7 @@ SMALLEST = {
     "prompt": (("--model", str(TINY)), 3),
     "second_turn": (("--model", str(TINY)), 2),
     "startup": ((), 6),
+    "structured": (("--model", str(TINY)), 4),
     "tensors": ((), 18),
     "wall": ((), 7),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jsonschema
 import pytest
@@ -15,13 +15,11 @@ from tests.grammar.saying import tiny as vocabulary
 from tests.grammar.test_json_schema import SCHEMAS
 from tests.worker.asking import ask, generate
 from wit_llm.backends.base import End
-from wit_llm.errors import TooLarge
+from wit_llm.errors import Busy, TooLarge
 from wit_llm.grammar.constraint import automaton
 from wit_llm.options import Choice, Constraint, Decoding, Grammar, JsonSchema, Regex, Sampler
 from wit_llm.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from wit_llm.worker.client import Engine
+from wit_llm.worker.client import Engine, GraphSource
 
 EOS = 2
 SAMPLERS = [
@@ -169,3 +167,23 @@ def test_backends_agree_under_a_constraint(tinies: Tinies) -> None:
         for backend in ("openvino", "pytorch")
     ]
     assert said[0] == said[1]
+
+
+def test_what_openvino_keeps_of_constraints_is_bounded() -> None:
+    """Ever new ones are taken while nothing is live; beside a reply, once they are too many, only those seen before."""
+    engine = Engine(GraphSource("tiny", "openvino", TINY, settings={"constraints_mb": "1"}))
+    greedy = Sampler(temperature=0.0)
+    try:
+        for length in range(250, 260):
+            assert _said(engine, Choice(("x" * length, "no")), greedy)[1] is End.STOP
+        seen, new = Choice(("x" * 259, "no")), Choice(("x" * 290, "no"))
+        beside, request = ask(engine, _PROMPT, Decoding(900, (), greedy))
+        assert beside.first.wait(30)
+        assert _said(engine, seen, greedy)[1] is End.STOP
+        with pytest.raises(Busy, match="^the graph keeps as many constraints as it may"):
+            _said(engine, new, greedy)
+        request.cancel()
+        beside.wait()
+        assert _said(engine, new, greedy)[1] is End.STOP
+    finally:
+        engine.close()

@@ -14,12 +14,12 @@ import openvino_genai as genai
 from wit_llm.backends.base import End, GraphInfo, Likelihood, Lost, Progress, Target
 from wit_llm.backends.config import ModelConfig, read_config, read_encoder
 from wit_llm.backends.openvino_gguf import gguf_file, read_gguf, takes_and_gives, translated
-from wit_llm.backends.openvino_grammar import ebnf, vocabulary_folder
+from wit_llm.backends.openvino_grammar import ebnf, prepared_bytes, vocabulary_folder
 from wit_llm.backends.openvino_scores import score
 from wit_llm.backends.openvino_tensors import BEAMS, OpenVINO, Raw, failures, reason
 from wit_llm.backends.settings import parse
 from wit_llm.backends.vocabulary import read_vocabulary
-from wit_llm.errors import BackendFailure, NNError, OperatorError, TooLarge, Unsupported
+from wit_llm.errors import BackendFailure, Busy, NNError, OperatorError, TooLarge, Unsupported
 from wit_llm.grammar.matcher import Matchers
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wit_llm.backends.base import Signature
+    from wit_llm.grammar.automaton import Automaton
     from wit_llm.grammar.matcher import Matcher, Vocabulary
     from wit_llm.options import Decoding
     from wit_llm.tensor import Admitted, NamedTensor
@@ -56,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True):
         precision: Of the arithmetic; none is what the model says, for tensors and for scores, and for replies the
             device's own: bf16 where the CPU has it.
         kv_cache_precision: Of the KV cache; none is the library's choice, u8 on the CPU.
+        constraints_mb: What constraints that were seen may take, about, until the pipeline is built anew.
     """
 
     cache_size_gb: Annotated[int, msgspec.Meta(ge=1)] | None = None
@@ -65,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True):
     num_threads: Annotated[int, msgspec.Meta(ge=1)] | None = None
     precision: Literal["f32", "f16", "bf16"] | None = None
     kv_cache_precision: Literal["u8", "f16", "bf16", "f32"] | None = None
+    constraints_mb: Annotated[int, msgspec.Meta(ge=1)] = 256
 
     def properties(self) -> dict[str, object]:
         """The library's names for those that are its own."""
@@ -242,6 +245,7 @@ class LanguageModel(OpenVINO):
         self._recipe = recipe
         self._pipeline = recipe.build()
         self._matchers = Matchers(recipe.vocabulary) if recipe.vocabulary is not None else None
+        self._prepared: dict[Automaton, int] = {}
         self._live: dict[int, _Live] = {}
         self._entering: int | None = None
 
@@ -256,12 +260,30 @@ class LanguageModel(OpenVINO):
 
     def add(self, request: int, admitted: Admitted, decoding: Decoding) -> None:
         """Take up a request, as ``Generator`` says; its number must never have been used."""
+        if decoding.constraint is not None:
+            self._make_room(decoding.constraint)
         input_ids = np.frombuffer(admitted["input_ids"].data, np.int64)  # [tokens]
         with failures("taking up a request"):
             handle = self._pipeline.add_request(request, ov.Tensor(input_ids[np.newaxis]), _generation_config(decoding))
         matcher = self._matchers.matcher(decoding.constraint) if self._matchers and decoding.constraint else None
         self._live[request] = _Live(handle, decoding.logprobs is not None, matcher)
         self._entering = request
+
+    def _make_room(self, constraint: Automaton) -> None:
+        """
+        Note what the pipeline keeps of a constraint: all of it, for as long as there is the pipeline.
+
+        Raises:
+            Busy: It keeps as much as it may already, and cannot be built anew while others generate.
+        """
+        if constraint in self._prepared:
+            return
+        size_bytes = prepared_bytes(constraint, self.info.text.vocab_size if self.info.text else 0)
+        if sum(self._prepared.values()) + size_bytes > self._recipe.settings.constraints_mb << 20 and self._prepared:
+            if self._live:
+                raise Busy("the graph keeps as many constraints as it may; a new one goes when no reply is being made")
+            self.reset()
+        self._prepared[constraint] = size_bytes
 
     def cancel(self, request: int) -> None:
         """End a request, as ``Generator`` says."""
@@ -304,6 +326,7 @@ class LanguageModel(OpenVINO):
     def reset(self) -> None:
         """Build the pipeline anew, as it is broken for good once a step has raised."""
         self._live.clear()
+        self._prepared.clear()
         self._entering = None
         self._pipeline = self._recipe.build()
 

@@ -32,6 +32,8 @@ _PIECES = (
     (0x100000, 0x10FFFF),
 )
 
+_STATE_BYTES = 2048
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -61,6 +63,11 @@ def ebnf(automaton: Automaton) -> str:
         ways += ['""'] * state.accepts
         lines.append(f"{_name(number)} ::= {' | '.join(ways)}")
     return "\n".join(lines)
+
+
+def prepared_bytes(automaton: Automaton, vocab_size: int) -> int:
+    """What the engine keeps of an automaton, about: for each place that many tokens pass, which of them do."""
+    return automaton.open_states * vocab_size // 2 + len(automaton.states) * _STATE_BYTES
 
 
 def _name(number: int) -> str:

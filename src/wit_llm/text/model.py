@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 # States of a constraint that let many tokens through, times tokens: what an engine may have to prepare, a second or so.
-_MOST_PREPARED = 1 << 24
+_MOST_PREPARED = 1 << 23
 
 
 class Capability(Enum):

@@ -137,6 +137,7 @@ _CLASSES: dict[str, type[WitLLMError]] = {
         errors.Unsupported,
         errors.NotPromptable,
         errors.TooLarge,
+        errors.Busy,
     )
 }
 
