@@ -302,3 +302,30 @@ def test_importing_the_module_loads_no_library(environment: dict[str, str]) -> N
     code = "import sys, wit_llm.tokenizer; print('tokenizers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_held_reply_says_what_its_tokens_say_one_by_one(kind: str) -> None:
+    """Whatever it begins with: a constraint is kept token by token, and the text has to be the same."""
+    tokenizer = Tokenizer(DEFINITIONS[kind])
+    spoken = tokenizer.spoken()
+    assert [spoken[token_id] for token_id in tokenizer.control_tokens.values()] == [b""] * len(tokenizer.control_tokens)
+    said = [token_id for token_id, data in enumerate(spoken) if data]
+    draw = random.Random(0)
+    for _ in range(300):
+        token_ids = draw.choices(said, k=draw.randrange(1, 12))
+        decoder = tokenizer.held_decoder()
+        text = "".join(map(decoder.push, token_ids)) + decoder.flush()
+        assert text == b"".join(spoken[token_id] for token_id in token_ids).decode(errors="ignore")
+        # Behind another token, a whole text is what the tokenizer makes of it.
+        decoder = tokenizer.decoder()
+        decoder.push(tokenizer.encode(".", special=False)[-1])
+        behind = "".join(map(decoder.push, token_ids)) + decoder.flush()
+        assert behind == text or "\ufffd" in behind
+
+
+def test_a_held_reply_that_is_cut_inside_a_character_ends_before_it() -> None:
+    """What is shown is a beginning of what the constraint allows, and a broken character would be none."""
+    tokenizer = Tokenizer(DEFINITIONS["byte-level"])
+    token_ids = [token_id for byte in "a漢".encode()[:-1] for token_id in [tokenizer.spoken().index(bytes([byte]))]]
+    decoder = tokenizer.held_decoder()
+    assert "".join(map(decoder.push, token_ids)) + decoder.flush() == "a"

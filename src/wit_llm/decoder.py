@@ -34,12 +34,13 @@ class ByteDecoder:
     Args:
         bytes_of: A token's bytes.
         hidden: Tokens that are not shown.
+        whole: Bytes that never became a character are nothing.
     """
 
-    def __init__(self, bytes_of: Callable[[int], bytes], hidden: Container[int]) -> None:
+    def __init__(self, bytes_of: Callable[[int], bytes], hidden: Container[int], *, whole: bool = False) -> None:
         self._bytes_of = bytes_of
         self._hidden = hidden
-        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("ignore" if whole else "replace")
 
     def push(self, token_id: int) -> str:
         """As ``Decoder``."""

@@ -196,25 +196,16 @@ class Tokenizer:
 
     def spoken(self) -> list[bytes]:
         """What each token adds to a text that it is inside of, by its id; control tokens add nothing."""
-        hidden = frozenset(self.control_tokens.values())
-        shown = [token_id not in hidden and self._engine.id_to_token(token_id) is not None for token_id in self._ids]
-        if self._is_byte_level:
-            return [self._bytes(token_id) if said else b"" for token_id, said in zip(self._ids, shown, strict=True)]
-        inside = self.encode_all(["."], special=False)[0][-1:]
-        before = len(self._decode(inside))
-        return [
-            self._said(token_id, inside, before) if said else b""
-            for token_id, said in zip(self._ids, shown, strict=True)
-        ]
+        silent = frozenset(self.control_tokens.values())
+        return [b"" if token_id in silent else self._bytes(token_id) for token_id in range(self.vocab_size)]
 
-    def _said(self, token_id: int, inside: list[int], before: int) -> bytes:
-        if self._is_byte(token_id):
-            return bytes([int((self._engine.id_to_token(token_id) or "")[3:5], 16)])
-        return self._decode([*inside, token_id])[before:].encode()
+    def held_decoder(self) -> Decoder:
+        """
+        A decoder for one reply that is held to a constraint: its text is what its tokens say as ``spoken`` has it.
 
-    @property
-    def _ids(self) -> range:
-        return range(self.vocab_size)
+        So it is the same whatever it begins with, and the half of a character where it was cut is not part of it.
+        """
+        return ByteDecoder(self._bytes, frozenset(self.control_tokens.values()), whole=True)
 
     def decoder(self, shown: Collection[str] = ()) -> Decoder:
         """

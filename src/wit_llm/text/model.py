@@ -336,8 +336,10 @@ class Model:
         calls = None if wish.tools is None or self.family is None else self.family.reader(wish.tools)
         return ReplyReader(thinking, calls, name, "" if wish.demand is None else wish.demand.opening)
 
-    def decoder(self, *, marked: bool) -> Decoder:
+    def decoder(self, wish: Wish, *, marked: bool) -> Decoder:
         """Makes text of a reply's tokens; with marks of reasoning and calls where someone reads them."""
+        if wish.held is not None:
+            return self.tokenizer.held_decoder()
         marks = [] if self.reasoning is None else [self.reasoning.start, self.reasoning.end]
         marks += [] if self.family is None else self.family.marks
         return self.tokenizer.decoder(marks if marked else ())

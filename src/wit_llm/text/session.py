@@ -161,7 +161,7 @@ class Session:
             cache_scope=self._bell.guest,
             constraint=prompt.wish.held,
         )
-        decoder = self._model.decoder(marked=prompt.history is not None)
+        decoder = self._model.decoder(prompt.wish, marked=prompt.history is not None)
         generation = Generation(plan, decoder, self._reader(prompt), self._bell)
         graph = self._model.graph
         generation.attach(graph.generate(graph.prompt_tensors(prompt.token_ids), decoding, generation))
