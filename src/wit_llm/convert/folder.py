@@ -10,8 +10,8 @@ from pathlib import Path
 from wit_llm.backends import mistakes
 from wit_llm.convert.architecture import Architecture
 from wit_llm.convert.compress import WeightFormat, compressed
-from wit_llm.convert.weights import Weights
-from wit_llm.errors import OperatorError
+from wit_llm.errors import InvalidEncoding, OperatorError
+from wit_llm.weights import Weights
 
 # What a prompt wants beside the model; of a model that has none of the first it can only be computed with.
 _BESIDE = (
@@ -92,7 +92,10 @@ def write_ir(source: Path, target: Path, weight_format: WeightFormat) -> tuple[A
         OperatorError: As ``convert``.
     """
     architecture = Architecture.read(source / "config.json")
-    weights = Weights.open(source)
+    try:
+        weights = Weights.open(*sorted(source.glob("*.safetensors")))
+    except InvalidEncoding as error:
+        raise OperatorError(f"{source}/{error}") from error
     _check_weights(source, architecture, weights)
     from wit_llm.convert.graph import graph, save  # which import openvino
 

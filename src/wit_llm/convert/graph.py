@@ -17,15 +17,18 @@ from openvino import opset15 as op
 from openvino._offline_transformations import compress_model_transformation
 from openvino.op.util import Variable, VariableInfo
 
+from wit_llm.errors import OperatorError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from wit_llm.convert.architecture import Architecture
-    from wit_llm.convert.weights import Weights
+    from wit_llm.weights import Weights
 
 # Added to the score of a key that is not to be seen. Finite: a query that sees nothing, which is padding, would become
 # NaN, and NaN in the cache spoils even what gives it no weight.
 UNSEEN_SCORE: Final = np.float32(-65504)
+_MOST: Final = float(np.finfo(np.float16).max)
 
 
 class Inputs(NamedTuple):
@@ -144,7 +147,7 @@ class Layer:
         product = op.matmul(hidden, _matrix(self._weights, self._name(part)), transpose_a=False, transpose_b=True)
         if not self._has(part, "bias"):
             return product
-        return op.add(product, op.constant(self._weights.f32(self._name(part, "bias"))))
+        return op.add(product, _constant(self._weights, self._name(part, "bias")))
 
     def _split(self, letter: str, hidden: Node, heads: int) -> Node:
         """Project, and give each head its own axis: [batch, head, token, head size]."""
@@ -211,13 +214,27 @@ def _mask(inputs: Inputs) -> Node:
     return op.select(op.logical_and(not_later, real), op.constant(np.float32(0)), op.constant(UNSEEN_SCORE))
 
 
+def _constant(weights: Weights, name: str) -> Node:
+    """
+    A weight.
+
+    Raises:
+        OperatorError: A number is too large for FP16, which it may be stored as, or is none.
+    """
+    values = weights.f32(name)
+    # Comparing finds NaN, too.
+    if not max(values.max(initial=0), -values.min(initial=0)) <= _MOST:
+        raise OperatorError(f"weight {name} has numbers beyond 65504 or none at all, which FP16 does not hold")
+    return op.constant(values)
+
+
 def _matrix(weights: Weights, name: str) -> Node:
     """
     A weight as FP16 in the file and FP32 in the graph.
 
     OpenVINO's own pass makes it so, as only that leaves the mark by which the engine keeps FP16 in memory.
     """
-    alone = ov.Model([op.result(op.constant(weights.f32(name)))], [])
+    alone = ov.Model([op.result(_constant(weights, name))], [])
     compress_model_transformation(alone)
     return alone.get_results()[0].input_value(0).get_node()
 
@@ -226,7 +243,7 @@ def _rms_norm(hidden: Node, weights: Weights, name: str, epsilon: float) -> Node
     mean_square = op.reduce_mean(op.power(hidden, op.constant(np.float32(2))), _ints(-1), keep_dims=True)
     root = op.sqrt(op.add(mean_square, op.constant(np.float32(epsilon))))
     normalised = op.multiply(hidden, op.divide(op.constant(np.float32(1)), root))
-    return op.multiply(op.constant(weights.f32(name)), normalised)
+    return op.multiply(_constant(weights, name), normalised)
 
 
 def _rotated(heads: Node, shared: Shared) -> Node:

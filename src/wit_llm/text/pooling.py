@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from wit_llm.errors import InvalidEncoding, Unsupported
-from wit_llm.text.weights import read_weights
+from wit_llm.weights import Weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,12 +161,18 @@ class Dense:
             raise Unsupported(
                 f"activation {activation!r} of Dense is not supported; there are {', '.join(_ACTIVATIONS)}"
             )
-        weights = read_weights(folder / "model.safetensors")
-        weight = weights.get("linear.weight", np.empty(0, np.float32))
+        try:
+            weights = Weights.open(folder / "model.safetensors")
+        except FileNotFoundError:
+            raise InvalidEncoding(f"{folder.name} has no model.safetensors") from None
+        except InvalidEncoding as exc:
+            raise InvalidEncoding(f"{folder.name}/{exc}") from exc
         after, before = config.get("out_features"), config.get("in_features")
-        bias = weights.get("linear.bias", np.zeros(len(weight), np.float32))
-        if weight.shape != (after, before) or bias.shape != (after,):
+        there = weights.dimensions
+        if there.get("linear.weight") != (after, before) or there.get("linear.bias", (after,)) != (after,):
             raise InvalidEncoding(f"the weights of {folder.name} are not those of its config.json, {after} of {before}")
+        weight = weights.f32("linear.weight")
+        bias = weights.f32("linear.bias") if "linear.bias" in there else np.zeros(len(weight), np.float32)
         return cls(weight, bias, _ACTIVATIONS[activation])
 
     def width(self, before: int) -> int:
