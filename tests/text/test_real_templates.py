@@ -5,21 +5,18 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer as Library
 from transformers import PreTrainedTokenizerFast
 
 from tests.text import vocabularies
+from tests.text.outcome import Outcome, outcome
 from tests.text.test_transformers import CONVERSATIONS, SPECIAL_TOKENS
-from wit_llm.errors import InvalidArgument
 from wit_llm.text.chat import Chat
 from wit_llm.text.message import Message, Role, Text
 from wit_llm.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FOLDER = Path(__file__).with_name("templates") / "real"
 TEMPLATES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.jinja"))}
@@ -32,7 +29,6 @@ ADDED = re.compile(r"</?(?:think|tool_call|tool_response)>")
 ALWAYS_REFUSING = {"NousResearch-Hermes-3-Llama-3.1-8B-tool_use"}
 
 Said = list[tuple[str, str]]
-Outcome = tuple[str, object]
 
 
 class Pair:
@@ -58,7 +54,7 @@ class Pair:
             rendered = self.our.render(messages, opened=opened)
             return rendered.text, self.our.encode(rendered)
 
-        return _outcome(render)
+        return outcome(render)
 
     def theirs(self, said: Said, *, opened: bool, sanitize: bool = False) -> Outcome:
         """The same of transformers."""
@@ -71,16 +67,7 @@ class Pair:
             )
             return text, list(token_ids)
 
-        return _outcome(render)
-
-
-def _outcome(render: Callable[[], object]) -> Outcome:
-    try:
-        return "rendered", render()
-    except InvalidArgument as exc:
-        return "refused", str(exc).removeprefix("the chat template refuses these messages: ")
-    except Exception as exc:  # noqa: BLE001 -- Jinja's, of which there are many
-        return "refused", str(exc)
+        return outcome(render)
 
 
 @cache
@@ -109,10 +96,10 @@ def test_what_a_user_writes_is_never_a_control_token(template: str, vocabulary: 
     control = set(pair.tokenizer.control_tokens.values())
 
     def control_ids(text: str) -> list[int]:
-        kind, outcome = pair.ours([("user", text)], opened=True)
+        kind, rendered = pair.ours([("user", text)], opened=True)
         assert kind == "rendered"
-        assert isinstance(outcome, tuple)
-        return [token_id for token_id in outcome[1] if token_id in control]
+        assert isinstance(rendered, tuple)
+        return [token_id for token_id in rendered[1] if token_id in control]
 
     harmless = control_ids("hello")
     for text in [*pair.control, *SPECIAL_TOKENS.values()]:

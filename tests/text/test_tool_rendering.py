@@ -11,6 +11,7 @@ from tokenizers import Tokenizer as Library
 from transformers import PreTrainedTokenizerFast
 
 from tests.text.families import MODELS, tokenizer, weather
+from tests.text.outcome import outcome
 from tests.text.test_families import TOOLS
 from wit_llm.errors import InvalidArgument
 from wit_llm.text.chat import Chat
@@ -19,8 +20,6 @@ from wit_llm.text.message import Call, Message, Outcome, Reasoning, Role, Text
 from wit_llm.text.tools import read_tools
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from wit_llm.text.message import Part
 
 DEFINITIONS = [
@@ -134,16 +133,6 @@ def _written(model: str, message: Message) -> list[dict[str, Any]]:
     return [written]
 
 
-def _outcome(render: Callable[[], object]) -> tuple[str, object]:
-    """What a rendering gives: text and ids, or the words of the template that refuses."""
-    try:
-        return "rendered", render()
-    except InvalidArgument as exc:
-        return "refused", str(exc).removeprefix("the chat template refuses these messages: ")
-    except Exception as exc:  # noqa: BLE001 -- Jinja's, of which there are many
-        return "refused", str(exc)
-
-
 @pytest.mark.parametrize("tools", [True, False], ids=["tools", "no-tools"])
 @pytest.mark.parametrize("conversation", CONVERSATIONS)
 @pytest.mark.parametrize("model", MODELS)
@@ -165,13 +154,13 @@ def test_text_and_token_ids_are_those_of_transformers(model: str, conversation: 
         rendered = ours(model).render(messages, read_tools(TOOLS) if tools else None, opened=opened)
         return rendered.text, ours(model).encode(rendered)
 
-    assert _outcome(found) == _outcome(expected)
+    assert outcome(found) == outcome(expected)
 
 
 def test_both_outcomes_are_compared() -> None:
     """Refusals occur as well: Llama's templates have no place for two calls at once."""
     kinds = [
-        _outcome(partial(ours(model).render, messages, read_tools(TOOLS), opened=True))[0]
+        outcome(partial(ours(model).render, messages, read_tools(TOOLS), opened=True))[0]
         for model in MODELS
         for messages in CONVERSATIONS.values()
     ]

@@ -11,13 +11,13 @@ from tokenizers import Tokenizer as Library
 from transformers import PreTrainedTokenizerFast
 
 from tests.text import vocabularies
-from wit_llm.errors import InvalidArgument
+from tests.text.outcome import outcome
 from wit_llm.text.chat import Chat
 from wit_llm.text.message import Message, Role, Text
 from wit_llm.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 FOLDER = Path(__file__).with_name("templates")
 TEMPLATES = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.jinja")}
@@ -85,16 +85,6 @@ def _dicts(said: Said) -> list[dict[str, str]]:
     return [{"role": role, "content": text} for role, text in said]
 
 
-def _outcome(render: Callable[[], object]) -> tuple[str, object]:
-    """What a rendering gives: text and ids, or the words of the template that refuses."""
-    try:
-        return "rendered", render()
-    except InvalidArgument as exc:
-        return "refused", str(exc).removeprefix("the chat template refuses these messages: ")
-    except Exception as exc:  # noqa: BLE001 -- Jinja's, of which there are many
-        return "refused", str(exc)
-
-
 @pytest.mark.parametrize("opened", [True, False], ids=["opened", "closed"])
 @pytest.mark.parametrize("said", CONVERSATIONS.values(), ids=CONVERSATIONS)
 @pytest.mark.parametrize("pair", [(v, t) for v in VOCABULARIES for t in TEMPLATES], ids="-".join)
@@ -118,13 +108,13 @@ def test_text_and_token_ids_are_those_of_transformers(
         rendered = our.render(_messages(said), opened=opened)
         return rendered.text, our.encode(rendered)
 
-    assert _outcome(actual) == _outcome(expected)
+    assert outcome(actual) == outcome(expected)
 
 
 def test_templates_render_and_refuse(ours: dict[tuple[str, str], Chat]) -> None:
     """The comparison above is of renderings as well as of refusals: both occur in number."""
     kinds = [
-        _outcome(partial(ours["byte-level", template].render, _messages(said)))[0]
+        outcome(partial(ours["byte-level", template].render, _messages(said)))[0]
         for template in TEMPLATES
         for said in CONVERSATIONS.values()
     ]
