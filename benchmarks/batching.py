@@ -22,7 +22,8 @@ from threading import Event
 from typing import NamedTuple
 
 import numpy as np
-from measure import BENCH, Bar, Of, Report, Row, in_turns, parser
+from folders import random_source, read_vocab_size
+from measure import Bar, Of, Report, Row, in_turns, parser
 from sides import Line, Side
 
 MIXED_BAR = Bar(Of.RATIO, at_least=1.5)
@@ -162,7 +163,7 @@ def main() -> int:
     )
     options.add_argument("--precision", choices=["f32", "bf16"], default="f32", help="of both; default f32")
     arguments = options.parse_args()
-    folder = arguments.model or _random_model()
+    folder = arguments.model or random_source()
     mixed = QUICK if arguments.quick else MIXED
     sizes = {"model": folder.name, "precision": arguments.precision, "prompt/reply tokens": mixed}
     report = Report(__doc__, arguments, sizes)
@@ -171,7 +172,7 @@ def main() -> int:
         (f"{len(mixed)} of equal lengths", QUICK[:1] * 2 if arguments.quick else EQUAL, None),
         ("one alone", QUICK[:1] if arguments.quick else SINGLE, SINGLE_BAR),
     )
-    vocab_size = _vocab_size(folder)
+    vocab_size = read_vocab_size(folder)
     with (
         closing(Side.start(ours, folder, arguments.precision)) as left,
         closing(Side.start(generate, folder, arguments.precision)) as right,
@@ -185,21 +186,6 @@ def main() -> int:
             rates = [(a.tokens_per_s, b.tokens_per_s) for a, b in rounds]
             report.add(Row(name, "tokens/s", "generate", rates, bar))
     return report.status()
-
-
-def _vocab_size(folder: Path) -> int:
-    from wit_llm.backends.config import read_config
-
-    config = read_config(folder)
-    if config is None:
-        raise SystemExit(f"error: {folder} has no config.json")
-    return config.text_info().vocab_size
-
-
-def _random_model() -> Path:
-    from random_llama import make_source
-
-    return make_source(BENCH / "random-llama-135m-transformers")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from folders import random_source, read_vocab_size
 from measure import BENCH, Bar, Of, Report, Row, in_turns, parser
 from prompt import Question, Reply, direct, put
 from sides import Side
@@ -88,7 +89,7 @@ def main() -> int:
     if arguments.other is None and shutil.which(arguments.optimum_cli) is None:
         print(f"nothing is measured: there is no {arguments.optimum_cli}, and no --other; see --help")
         return 0
-    model = arguments.model or _random_model()
+    model = arguments.model or random_source()
     ours = _converted(model, arguments.weights)
     other = arguments.other or _exported(model, arguments.weights, arguments.optimum_cli)
     reply_tokens = QUICK_REPLY_TOKENS if arguments.quick else REPLY_TOKENS
@@ -97,7 +98,7 @@ def main() -> int:
     report = Report(
         __doc__, arguments, {**sizes, "ours_mb": round(megabytes[0], 1), "other_mb": round(megabytes[1], 1)}
     )
-    vocabulary = _vocabulary(ours)
+    vocabulary = read_vocab_size(ours)
     with closing(Side.start(direct, ours)) as left, closing(Side.start(direct, other)) as right:
         sides = left, right
         short = _rounds(sides, Prompts(vocabulary, SHORT_TOKENS), 1, report.pairs)
@@ -111,21 +112,6 @@ def main() -> int:
             Row("decode rate", "tokens/s", "optimum", [(a.tokens_per_s, b.tokens_per_s) for a, b in whole], RATE_BAR)
         )
     return report.status()
-
-
-def _vocabulary(folder: Path) -> int:
-    from wit_llm.backends.config import read_config
-
-    config = read_config(folder)
-    if config is None:
-        raise SystemExit(f"error: {folder} has no config.json")
-    return config.text_info().vocab_size
-
-
-def _random_model() -> Path:
-    from random_llama import make_source
-
-    return make_source(BENCH / "random-llama-135m-transformers")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from measure import BENCH, CACHE, Bar, Of, Report, Row, in_turns, parser
+from folders import random_ir
+from measure import CACHE, Bar, Of, Report, Row, in_turns, parser
 from sides import Line, Side
 
 FIRST_TOKEN_BAR = Bar(Of.DIFFERENCE, at_most=3)
@@ -195,7 +196,7 @@ def main() -> int:
     )
     arguments = options.parse_args()
     reply_tokens = QUICK_REPLY_TOKENS if arguments.quick else REPLY_TOKENS
-    folder = arguments.model or _random_model()
+    folder = arguments.model or random_ir()
     sizes = {"model": folder.name, "prompt_tokens": PROMPT_TOKENS, "reply_tokens": reply_tokens}
     report = Report(__doc__, arguments, sizes)
     questions = Questions(folder)
@@ -211,12 +212,6 @@ def main() -> int:
         )
         report.add(Row("a guest's whole run", "ms", "direct", [(a.whole_ms, b.whole_ms) for a, b in whole]))
     return report.status()
-
-
-def _random_model() -> Path:
-    from random_llama import make
-
-    return make(BENCH / "random-llama-135m")
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from measure import BENCH, CACHE, Bar, Of, Report, Row, parser
+from folders import random_ir, random_source
+from measure import CACHE, Bar, Of, Report, Row, parser
 
 from wit_llm import Grant, Host
 from wit_llm.cli.packaged import CHAT_GUEST
@@ -94,13 +94,7 @@ def main() -> int:
 def _folders(model: Path | None) -> dict[str, Path]:
     if model is not None:
         return {"openvino": model, "pytorch": model}
-    from random_llama import make, make_source
-
-    made: dict[str, tuple[Callable[[Path], Path], str]] = {
-        "openvino": (make, "random-llama-135m"),
-        "pytorch": (make_source, "random-llama-135m-transformers"),
-    }
-    return {backend: make_folder(BENCH / name) for backend, (make_folder, name) in made.items()}
+    return {"openvino": random_ir(), "pytorch": random_source()}
 
 
 if __name__ == "__main__":
