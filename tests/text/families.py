@@ -1,7 +1,7 @@
 """
 Models that think and call tools: their chat templates, their tokens, and replies of theirs written down.
 
-The templates are the models' own; see ``templates/real/NOTICE``. A reply is what the model writes for what the test
+The templates are the models' own; see ``templates/NOTICE``. A reply is what the model writes for what the test
 hands it, cut where its tokens end; what is in its vocabulary as one token is one here.
 """
 
