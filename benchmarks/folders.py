@@ -26,6 +26,13 @@ def random_source() -> Path:
     return make_source(BENCH / "random-llama-135m-transformers")
 
 
+def folders_by_backend(model: Path | None) -> dict[str, Path]:
+    """What both backends load: one folder that has IR and safetensors, or the 135M shape for each."""
+    if model is not None:
+        return {"openvino": model, "pytorch": model}
+    return {"openvino": random_ir(), "pytorch": random_source()}
+
+
 def read_vocab_size(folder: Path) -> int:
     """How many tokens the model has."""
     config = read_config(folder)

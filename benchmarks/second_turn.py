@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from folders import random_ir, random_source
+from folders import folders_by_backend
 from measure import CACHE, Bar, Of, Report, Row, parser
 
 from wit_llm import Grant, Host
@@ -82,19 +82,13 @@ def main() -> int:
     arguments = options.parse_args()
     first_tokens = QUICK_TOKENS if arguments.quick else FIRST_TOKENS
     report = Report(__doc__, arguments, {"first_tokens": first_tokens, "second_tokens": SECOND_TOKENS})
-    for backend, folder in _folders(arguments.model).items():
+    for backend, folder in folders_by_backend(arguments.model).items():
         conversations = Conversations(folder, first_tokens)
         with Host([Grant("model", folder, backend=backend)], cache_dir=CACHE / "wit-llm") as host:
             first_token_ms(host, conversations.turns())
             pairs = [first_token_ms(host, conversations.turns()) for _ in range(report.pairs)]
         report.add(Row(f"first token of a second turn, {backend}", "ms", "the first turn's", pairs, BAR))
     return report.status()
-
-
-def _folders(model: Path | None) -> dict[str, Path]:
-    if model is not None:
-        return {"openvino": model, "pytorch": model}
-    return {"openvino": random_ir(), "pytorch": random_source()}
 
 
 if __name__ == "__main__":

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from measure import BENCH, Bar, Of, Report, Row, in_turns, parser
+from folders import folders_by_backend
+from measure import Bar, Of, Report, Row, in_turns, parser
 
 from wit_llm.bell import Bell
 from wit_llm.events import ignore
@@ -118,7 +118,7 @@ def main() -> int:
     arguments = options.parse_args()
     reply_tokens = QUICK_REPLY_TOKENS if arguments.quick else REPLY_TOKENS
     report = Report(__doc__, arguments, {"prompt_words": PROMPT_WORDS, "reply_tokens": reply_tokens})
-    for backend, folder in _folders(arguments.model).items():
+    for backend, folder in folders_by_backend(arguments.model).items():
         with closing(Engine(GraphSource("model", backend, folder))) as engine:
             replies = Replies(engine, folder, reply_tokens)
             pairs = list(in_turns(partial(replies.held, seen=True), replies.free, report.pairs))
@@ -128,18 +128,6 @@ def main() -> int:
             firsts = [(held.first_ms, free.first_ms) for held, free in pairs]
             report.add(Row(f"first token under a new schema, {backend}", "ms", "without", firsts))
     return report.status()
-
-
-def _folders(model: Path | None) -> dict[str, Path]:
-    if model is not None:
-        return {"openvino": model, "pytorch": model}
-    from random_llama import make, make_source
-
-    made: dict[str, tuple[Callable[[Path], Path], str]] = {
-        "openvino": (make, "random-llama-135m"),
-        "pytorch": (make_source, "random-llama-135m-transformers"),
-    }
-    return {backend: make_folder(BENCH / name) for backend, (make_folder, name) in made.items()}
 
 
 if __name__ == "__main__":
