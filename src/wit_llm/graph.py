@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 
-from wit_llm.backends.base import GraphInfo, TextInfo
+from wit_llm.backends.base import GraphInfo
 from wit_llm.errors import InvalidArgument, TooLarge, Unsupported
 from wit_llm.events import Sink, TensorsAdmitted
 from wit_llm.limits import Limits
@@ -218,16 +218,25 @@ class Graph:
             raise TooLarge(f"{where} has {tensor.data_bytes} bytes; at most {self._limits.tensor_bytes} go in")
         text = self.info.text or self.info.encodes
         if text is not None and named.name == "input_ids" and tensor.data_bytes and tensor.ty is TensorType.I64:
-            self._check_token_ids(tensor, text, where)
+            self.check_token_ids(memoryview(tensor.data).cast("B").cast("q"))
+            if tensor.dimensions[-1] > text.context_window:
+                tokens = tensor.dimensions[-1]
+                raise InvalidArgument(f"{where} has {tokens} tokens; the window holds {text.context_window}")
 
-    def _check_token_ids(self, tensor: Tensor, text: TextInfo, where: str) -> None:
-        token_ids = memoryview(tensor.data).cast("B").cast("q")
+    def check_token_ids(self, token_ids: Sequence[int]) -> None:
+        """
+        Compare token ids, one or more, with the model's vocabulary.
+
+        Raises:
+            InvalidArgument: One that the model does not have.
+        """
+        text = self.info.text or self.info.encodes
         low, high = min(token_ids), max(token_ids)
-        if low < 0 or high >= text.vocab_size:
-            wrong = low if low < 0 else high
-            raise InvalidArgument(f"{where} has token {wrong}; the model has 0 to {text.vocab_size - 1}")
-        if tensor.dimensions[-1] > text.context_window:
-            raise InvalidArgument(f"{where} has {tensor.dimensions[-1]} tokens; the window holds {text.context_window}")
+        if text is not None and (low < 0 or high >= text.vocab_size):
+            raise InvalidArgument(
+                f"input 'input_ids' of graph '{self.name}' has token {low if low < 0 else high}; "
+                f"the model has 0 to {text.vocab_size - 1}"
+            )
 
 
 class ExecutionContext:

@@ -11,6 +11,9 @@ from wit_llm.grammar.automaton import Automaton
 
 STOP_STRINGS = 16
 STOP_BYTES = 128
+# Logits are not known to so few digits that a lower temperature could leave anything to chance, and what is divided by
+# much less is infinite in FP32.
+_COLDEST = 1e-6
 
 
 class Preset(Enum):
@@ -24,7 +27,7 @@ class Preset(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """``wit-llm:nn/types.sampler``: none is neutral; temperature 0 is greedy."""
+    """``wit-llm:nn/types.sampler``: none is neutral."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -33,6 +36,11 @@ class Sampler:
     repetition_penalty: float | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+
+    @property
+    def greedy(self) -> bool:
+        """Whether nothing is left to chance: temperature 0, or as good as that."""
+        return self.temperature is not None and self.temperature < _COLDEST
 
     def check(self) -> None:
         """
@@ -214,7 +222,7 @@ class Decoding:
     Args:
         max_new_tokens: Tokens at most, 1 or more.
         stop_token_ids: Tokens that end the reply, each counted and reported; empty to go on past them.
-        sampler: How to choose; temperature 0 (or none of top-p, top-k, min-p mattering) is greedy.
+        sampler: How to choose.
         seed: Of this request's own random numbers.
         logprobs: Rivals of each chosen token to tell of, at most as many as ``TextInfo.max_logprobs``; none is not to
             tell of the chosen one either.

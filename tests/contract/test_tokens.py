@@ -131,6 +131,7 @@ def test_seeds_repeat_and_differ(tiny: Engine) -> None:
         pytest.param(Sampler(temperature=2.0, top_p=1e-6), id="top-p"),
         pytest.param(Sampler(temperature=2.0, min_p=1.0), id="min-p"),
         pytest.param(Sampler(temperature=0.01), id="temperature"),
+        pytest.param(Sampler(temperature=1e-45), id="the-least-temperature-that-is-none"),
         pytest.param(Sampler(temperature=0.0, top_k=5, top_p=0.5, min_p=0.1), id="greedy-before-all"),
     ],
 )

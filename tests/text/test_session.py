@@ -143,8 +143,9 @@ def test_a_reply_that_has_control_tokens_as_text_stays_text() -> None:
 def test_turns_that_mean_nothing(turn: Turn, error: str) -> None:
     """They are refused, and nothing changes."""
     table = Table()
-    with pytest.raises(InvalidArgument, match=error):
-        table.session.start(turn)
+    for call in (table.session.start, table.session.measure):
+        with pytest.raises(InvalidArgument, match=error):
+            call(turn)
     assert (table.engine.asked, table.session.history()) == ([], ())
     table.session.start(Say("x"))
 

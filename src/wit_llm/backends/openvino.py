@@ -349,7 +349,7 @@ def _generation_config(decoding: Decoding) -> genai.GenerationConfig:
     config.presence_penalty = _or(sampler.presence_penalty, 0.0)
     config.frequency_penalty = _or(sampler.frequency_penalty, 0.0)
     # The library refuses min-p 1, which leaves the likeliest token only.
-    config.do_sample = sampler.temperature != 0 and sampler.min_p != 1
+    config.do_sample = not sampler.greedy and sampler.min_p != 1
     if config.do_sample:
         config.temperature = _or(sampler.temperature, 1.0)
         config.top_p = _or(sampler.top_p, 1.0)

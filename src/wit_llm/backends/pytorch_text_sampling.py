@@ -63,7 +63,7 @@ class Chooser:
     def __init__(self, decoding: Decoding, prompt_tokens: int, mask: Mask | None = None) -> None:
         sampler = decoding.sampler
         self.mask = mask
-        self._greedy = sampler.temperature == 0
+        self._greedy = sampler.greedy
         self._processors = _processors(sampler, prompt_tokens)
         self._random = torch.Generator().manual_seed(decoding.seed)
         self.logprobs = decoding.logprobs
@@ -131,7 +131,7 @@ def _processors(sampler: Sampler, prompt_tokens: int) -> transformers.LogitsProc
         processors.append(transformers.RepetitionPenaltyLogitsProcessor(sampler.repetition_penalty))
     if sampler.presence_penalty or sampler.frequency_penalty:
         processors.append(_Repeated(prompt_tokens, sampler.presence_penalty or 0.0, sampler.frequency_penalty or 0.0))
-    if sampler.temperature == 0:
+    if sampler.greedy:
         return processors  # the rest leaves the likeliest token the likeliest
     if sampler.temperature is not None:
         processors.append(transformers.TemperatureLogitsWarper(sampler.temperature))

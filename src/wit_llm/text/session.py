@@ -207,7 +207,9 @@ class Session:
         """
         options = self._resolve(options)
         self._settle(live=True)
-        return len(self._prompt(turn, options).token_ids)
+        token_ids = self._prompt(turn, options).token_ids
+        self._model.graph.check_token_ids(token_ids)
+        return len(token_ids)
 
     def context(self) -> Context:
         """
