@@ -181,6 +181,13 @@ def _cut(folder: Path) -> Path:
     return folder
 
 
+def _converted(folder: Path) -> Path:
+    _without("model.safetensors")(folder)
+    for name in ("openvino_model.xml", "openvino_model.bin"):
+        (folder / name).touch()
+    return folder
+
+
 def _with(**changes: object) -> Callable[[Path], Path]:
     return lambda folder: _tiny(folder, **changes)
 
@@ -244,6 +251,11 @@ def _with(**changes: object) -> Callable[[Path], Path]:
             id="bare",
         ),
         pytest.param(_without("model.safetensors"), "{source} has no weights (*.safetensors)", id="no-weights"),
+        pytest.param(
+            _converted,
+            "{source} holds an OpenVINO IR and no *.safetensors to convert; it can be granted as it is",
+            id="converted-already",
+        ),
         pytest.param(_cut, "{source}/model.safetensors is cut off or ", id="cut"),
         pytest.param(lambda folder: folder, "there is no folder {source}; a graph is a folder", id="nothing"),
     ],

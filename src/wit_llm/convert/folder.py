@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wit_llm.backends import mistakes
+from wit_llm.backends.folder import kind_of
 from wit_llm.convert.architecture import Architecture
 from wit_llm.convert.compress import WeightFormat, compressed
 from wit_llm.errors import InvalidEncoding, OperatorError
@@ -114,6 +115,10 @@ def _check_weights(source: Path, architecture: Architecture, weights: Weights) -
     """
     there, wanted = weights.dimensions, architecture.dimensions()
     if not there:
+        if kind := kind_of(source):
+            raise OperatorError(
+                f"{source} holds {kind.value} and no *.safetensors to convert; it can be granted as it is"
+            )
         names = {path.name for path in source.iterdir()}
         raise OperatorError(mistakes.otherwise(source, names) or f"{source} has no weights (*.safetensors)")
     for name, sizes in wanted.items():
