@@ -7,6 +7,7 @@ import json
 import platform
 import re
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -14,8 +15,8 @@ from typing import NamedTuple
 import click
 
 from wit_llm import __version__
-from wit_llm.cli.packaged import CHAT_GUEST, wit_folder
-from wit_llm.errors import WitLLMError
+from wit_llm.cli.packaged import CHAT_GUEST, PROJECT, wit_folder
+from wit_llm.errors import OperatorError, WitLLMError
 
 # backend, target, and whether nothing works without it
 PLACES = (("openvino", "cpu", True), ("openvino", "gpu", False), ("pytorch", "cpu", False), ("pytorch", "gpu", False))
@@ -58,7 +59,7 @@ def doctor(*, as_json: bool) -> None:
     findings = [
         Finding("wit-llm", __version__, "", needed=True, mend=None),
         Finding("python", platform.python_version(), "", needed=True, mend=None),
-        *packages(importlib.metadata.requires("wit-llm") or ()),
+        *packages(_requirements()),
         *_files(),
         *_places(),
     ]
@@ -86,6 +87,20 @@ def _verdict(finding: Finding) -> str:
     if finding.mend is None:
         return "ok"
     return "BAD" if finding.needed else "optional"
+
+
+def _requirements() -> list[str]:
+    """What the package asks for: as it was installed, or as the checkout says from which it runs without that."""
+    try:
+        return importlib.metadata.requires("wit-llm") or []
+    except importlib.metadata.PackageNotFoundError:
+        if not PROJECT.is_file():
+            raise OperatorError(
+                "wit-llm is not installed, and this is no checkout of it: pip install wit-llm"
+            ) from None
+    project = tomllib.loads(PROJECT.read_text())["project"]
+    extras = project["optional-dependencies"].items()
+    return [*project["dependencies"], *(f"{each}; extra == '{extra}'" for extra, needs in extras for each in needs)]
 
 
 # "wasmtime==50.0.1" or "torch==2.13.0; extra == 'pytorch'", as importlib.metadata has them

@@ -7,6 +7,7 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parents[1]
 _CHECKOUT = _PACKAGE.parents[1]
 
+PROJECT = _CHECKOUT / "pyproject.toml"
 CHAT_GUEST = _PACKAGE / "embedded" / "chat" / "chat.wasm"
 
 
