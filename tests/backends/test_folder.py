@@ -46,6 +46,11 @@ def _said(path: Path, root: Path) -> str:
             id="folder-of-folders",
         ),
         pytest.param(
+            {"config.json": {}, "tokenizer.json": {}, "openvino/quantised.xml": "", "openvino/quantised.bin": ""},
+            "{root}/openvino holds an IR of another name; call quantised.xml and quantised.bin model.xml and model.bin",
+            id="export-of-another-name",
+        ),
+        pytest.param(
             {"refs/main": "abc", "snapshots/abc/config.json": {}, "blobs/123": ""},
             "{root} is a place in the hub's cache; its models are {root}/snapshots/abc",
             id="cache-of-the-hub",
@@ -188,6 +193,9 @@ def test_a_name_on_the_hub_is_not_a_folder() -> None:
         pytest.param(["config.json", "model.safetensors", "adapter_config.json"], Kind.TRANSFORMERS, id="merged"),
         pytest.param(["config.json", "model.safetensors", "optimizer.pt"], Kind.TRANSFORMERS, id="of-a-trainer"),
         pytest.param(["m.gguf", "tokenizer.json", "config.json"], Kind.GGUF, id="gguf"),
+        pytest.param(["config.json", "onnx/model.onnx", "pytorch_model.bin"], Kind.ONNX, id="export"),
+        pytest.param(["onnx/model.onnx", "openvino/openvino_model.xml"], Kind.IR, id="exports"),
+        pytest.param(["config.json", "model.safetensors", "onnx/model.onnx"], Kind.TRANSFORMERS, id="export-last"),
     ],
 )
 def test_of_several_formats_one_counts(tmp_path: Path, names: list[str], kind: Kind) -> None:

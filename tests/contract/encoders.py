@@ -117,7 +117,45 @@ def _others(root: Path) -> None:
     _save(root / "llama", _encoder(root / "llama-plain", llama, tokenizer), Pooling(HIDDEN, "lasttoken"))
 
 
+# Families by how they count positions, with the fields that each needs beside those of all.
+COUNTED: dict[str, dict[str, Any]] = {
+    "bert": {},
+    "camembert": {},
+    "data2vec-text": {},
+    "electra": {"embedding_size": HIDDEN},
+    "ibert": {},
+    "mpnet": {},
+    "roberta": {},
+    "roberta-prelayernorm": {},
+    "xlm-roberta": {"pad_token_id": 3},
+    "xlm-roberta-xl": {},
+}
+
+
+def _windows(root: Path) -> None:
+    """Of each family its ``config.json``, and how many tokens a text has that it can just read."""
+    for name, fields in COUNTED.items():
+        shape = {**SHAPE, "max_position_embeddings": 9, "num_hidden_layers": 1}
+        config = transformers.AutoConfig.for_model(name, vocab_size=20, **shape, **fields)
+        auto_class: Any = transformers.AutoModel
+        model = auto_class.from_config(config)
+        folder = root / "windows" / name
+        model.config.save_pretrained(folder)
+        (folder / "longest.json").write_text(json.dumps(_longest(model.eval())))
+
+
+def _longest(model: Any) -> int:
+    """Tokens that it reads before it looks beyond the end of its table of positions."""
+    for tokens in range(1, WINDOW):
+        try:
+            model(input_ids=torch.full((1, tokens), 10))
+        except (IndexError, RuntimeError):
+            return tokens - 1
+    raise AssertionError(f"{model.config.model_type} reads texts of any length")
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     _bert(Path(sys.argv[1]))
     _others(Path(sys.argv[1]))
+    _windows(Path(sys.argv[1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from array import array
@@ -14,6 +15,8 @@ import pytest
 from tests.architecture import ROOT
 from tests.contract.conftest import SETTINGS, on
 from wit_llm.backends.base import Target
+from wit_llm.backends.config import read_encoder
+from wit_llm.backends.table import detect
 from wit_llm.errors import InvalidArgument, OperatorError
 from wit_llm.events import ignore
 from wit_llm.graph import Graph
@@ -101,6 +104,41 @@ def test_other_encoders_are_read_as_they_are(folders: Path, target: Target, kind
     texts, vectors = _expected(folders / kind)
     np.testing.assert_allclose(_embedded(graph, folders / kind, texts), vectors, atol=2e-6)
     engine.close()
+
+
+@pytest.mark.parametrize("library", ["openvino", "pytorch"])
+def test_a_folder_may_have_its_encoder_inside_and_that_again_as_an_export(
+    folders: Path, tmp_path: Path, target: Target, library: str
+) -> None:
+    """Weights where ``modules.json`` says are for PyTorch, and the IR in a folder there for OpenVINO."""
+    shutil.copytree(folders / "mean", tmp_path, dirs_exist_ok=True)
+    export = tmp_path / "0_Transformer" / "openvino"
+    export.mkdir(parents=True)
+    for path in [path for path in tmp_path.iterdir() if path.is_file()]:
+        if path.name.startswith("openvino_model"):
+            path.rename(export / path.name)
+        elif path.name not in ("modules.json", "expected.json", "config_sentence_transformers.json"):
+            path.rename(export.parent / path.name)
+    modules = json.loads((tmp_path / "modules.json").read_text())
+    modules[0]["path"] = "0_Transformer"
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    assert detect(tmp_path) == "pytorch"
+    engine, graph = _graph(tmp_path, library, on(target, library))
+    texts, vectors = _expected(tmp_path)
+    np.testing.assert_allclose(_embedded(graph, tmp_path, texts), vectors, atol=2e-6)
+    engine.close()
+
+
+def test_the_window_is_what_the_library_can_read(folders: Path) -> None:
+    """Where nothing else says it: a table of nine positions holds fewer tokens where they begin behind padding's."""
+    found, longest = {}, {}
+    for folder in (folders / "windows").iterdir():
+        (folder / "modules.json").write_text("[]")
+        encodes = read_encoder(folder)
+        found[folder.name] = encodes and encodes.context_window
+        longest[folder.name] = json.loads((folder / "longest.json").read_text())
+    assert found == longest
+    assert (found["bert"], found["roberta"], found["xlm-roberta"]) == (9, 7, 5)
 
 
 def test_a_folder_that_is_not_whole_is_refused(folders: Path, tmp_path: Path) -> None:

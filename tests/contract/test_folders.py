@@ -129,7 +129,9 @@ def _config(text: str) -> Callable[[Path], None]:
             id="junk-onnx",
         ),
         pytest.param(
-            _junk("a.onnx", "b.onnx"), "{folder} holds 2 files *.onnx; a graph is a folder with one", id="two"
+            _junk("a.onnx", "b.onnx"),
+            "{folder} holds 2 files *.onnx (a.onnx, b.onnx); a graph is a folder with one",
+            id="two",
         ),
         pytest.param(
             _junk("README"),

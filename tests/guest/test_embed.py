@@ -233,6 +233,62 @@ def test_an_onnx_file_is_an_encoder_too(driver: Driver, tmp_path: Path) -> None:
     assert json.loads(outcome.stdout) == [4, -4, 2.5, -2.5]
 
 
+def _into(folder: Path, inner: str, *names: str) -> None:
+    """Move files of a folder into one inside it."""
+    (folder / inner).mkdir()
+    for name in names:
+        (folder / name).rename(folder / inner / name)
+
+
+def _in_its_module(folder: Path) -> None:
+    write_encoder(folder)
+    lines = [
+        {"path": path, "type": f"sentence_transformers.models.{path.partition('_')[2]}"}
+        for path in ("0_Transformer", "1_Pooling")
+    ]
+    write_files(folder, files={"modules.json": lines, CONFIG: {"max_seq_length": 9}})
+    names = ("openvino_model.xml", "openvino_model.bin", "config.json", CONFIG, "tokenizer.json")
+    _into(folder, "0_Transformer", *names)
+
+
+def _exported_to_openvino(folder: Path) -> None:
+    write_encoder(folder)
+    write_files(folder, files={CONFIG: {"max_seq_length": 9}})
+    _into(folder, "openvino", "openvino_model.xml", "openvino_model.bin")
+
+
+def _exported_to_onnx(folder: Path) -> None:
+    _write_onnx(folder)
+    write_files(folder, files={CONFIG: {"max_seq_length": 9}})
+    _into(folder, "onnx", "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("make", "values"),
+    [
+        pytest.param(_in_its_module, [8.0, 0.0], id="0_Transformer"),
+        pytest.param(_exported_to_openvino, [8.0, 0.0], id="openvino"),
+        pytest.param(_exported_to_onnx, [4.0, -4.0], id="onnx"),
+    ],
+)
+def test_an_encoder_may_lie_in_a_folder_of_its_own(
+    driver: Driver, tmp_path: Path, make: Callable[[Path], object], values: list[float]
+) -> None:
+    """Where ``modules.json`` says, or exported beside the tokenizer: text, window and digest are those of the whole."""
+    make(tmp_path)
+    source = """
+        loaded = graph.load_by_name("inside")
+        say(list(embed.embed(loaded, ["cat dog"]).values), prompt.describe(loaded).context_window)
+    """
+    graphs = [f"inside={tmp_path}"]
+    assert driver.run(source, graphs=graphs).stdout.decode() == f"{values} 9\n"
+    digest = driver.run("say(models.list_granted()[0].digest)", graphs=graphs).stdout
+    (model,) = [*tmp_path.glob("*/*.xml"), *tmp_path.glob("*/*.onnx")]
+    with model.open("a") as file:
+        file.write("\n")
+    assert driver.run("say(models.list_granted()[0].digest)", graphs=graphs).stdout != digest
+
+
 def _tell_case(folder: Path) -> None:
     write_files(folder, files={CONFIG: {"do_lower_case": True}})
     tokenizer = json.loads((folder / "tokenizer.json").read_text())

@@ -104,7 +104,7 @@ TRANSFORMER = {"path": "", "type": f"{LIBRARY}Transformer"}
     ("make", "error", "told"),
     [
         pytest.param(
-            _layers(), Unsupported, "modules.json has ['Transformer']; supported are Transformer, in ", id="no-pooling"
+            _layers(), Unsupported, "modules.json has ['Transformer']; supported are Transformer and ", id="no-pooling"
         ),
         pytest.param(
             _layers(("SpladePooling", {})),
@@ -131,13 +131,10 @@ TRANSFORMER = {"path": "", "type": f"{LIBRARY}Transformer"}
             id="path",
         ),
         pytest.param(
-            _file(
-                "modules.json",
-                [{**TRANSFORMER, "path": "0_Transformer"}, {"path": "1_Pooling", "type": f"{LIBRARY}Pooling"}],
-            ),
+            _file("modules.json", [{"path": "1_Pooling", "type": f"{LIBRARY}Pooling"}, TRANSFORMER]),
             Unsupported,
-            "modules.json has ['Transformer', 'Pooling']; supported are Transformer, in the folder itself, and Pool",
-            id="encoder-elsewhere",
+            "modules.json has ['Pooling', 'Transformer']; supported are Transformer and Pooling after it",
+            id="order",
         ),
         pytest.param(
             _file("modules.json", {}), InvalidEncoding, "modules.json must hold a list, got dict", id="no-list"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -11,6 +12,13 @@ from wit_llm.errors import OperatorError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# Encoders whose first token has the position behind that of padding, so that they have fewer tokens than positions.
+_BEHIND_PADDING = frozenset(
+    "camembert data2vec-text esm ibert longformer luke mpnet roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl "
+    "xmod".split()
+)
+_PADDING = 1
 
 
 class ModelConfig(msgspec.Struct, frozen=True):
@@ -32,6 +40,7 @@ class ModelConfig(msgspec.Struct, frozen=True):
     max_sequence_length: int | None = None
     max_seq_len: int | None = None
     seq_length: int | None = None
+    pad_token_id: int | None = None
     num_hidden_layers: int | None = None
     num_attention_heads: int | None = None
     num_key_value_heads: int | None = None
@@ -66,6 +75,14 @@ class ModelConfig(msgspec.Struct, frozen=True):
             or self.max_seq_len
             or self.seq_length
         )
+
+    @property
+    def longest_text(self) -> int | None:
+        """Tokens that an encoder has positions for; none where it counts them otherwise, or does not say."""
+        positions = self.max_position_embeddings or self.n_positions
+        if not positions or self.model_type not in _BEHIND_PADDING:
+            return positions
+        return positions - 1 - (_PADDING if self.pad_token_id is None else self.pad_token_id)
 
     @property
     def quantised(self) -> str | None:
@@ -111,11 +128,19 @@ def read_config(folder: Path) -> ModelConfig | None:
 
 
 MODULES = "modules.json"
+MODULE_FOLDER = re.compile(r"(\d+_\w+)?")
 # The first is today's name; the others are of folders that were written before there was one for all.
 SENTENCE_CONFIGS = tuple(
     f"sentence_{model}_config.json"
     for model in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
+
+
+class _Module(msgspec.Struct, frozen=True):
+    """A line of ``modules.json``."""
+
+    type: str
+    path: str
 
 
 class _SentenceConfig(msgspec.Struct, frozen=True):
@@ -130,6 +155,18 @@ class _TokenizerConfig(msgspec.Struct, frozen=True):
     model_max_length: float | None = None
 
 
+def text_folder(folder: Path) -> Path:
+    """Where ``config.json`` and tokenizer of a graph lie: its folder, or that of the encoder in ``modules.json``."""
+    path = folder / MODULES
+    try:
+        modules = msgspec.json.decode(path.read_bytes(), type=list[_Module]) if path.is_file() else []
+    except msgspec.DecodeError:
+        return folder  # what is wrong with it is told by who reads all of it
+    encoder = modules[0] if modules and modules[0].type.endswith(".Transformer") else None
+    own = encoder and MODULE_FOLDER.fullmatch(encoder.path) and folder / encoder.path
+    return own if own and own.is_dir() else folder
+
+
 def read_encoder(folder: Path) -> TextInfo | None:
     """
     Vocabulary and window of a sentence-transformers folder; none where ``modules.json`` is missing.
@@ -142,11 +179,12 @@ def read_encoder(folder: Path) -> TextInfo | None:
     """
     if not (folder / MODULES).is_file():
         return None
+    folder = text_folder(folder)
     config = (read_config(folder) or ModelConfig()).language
     sentence = next(filter(None, (_read(folder / name, _SentenceConfig) for name in SENTENCE_CONFIGS)), None)
     tokenizer = _read(folder / "tokenizer_config.json", _TokenizerConfig)
-    chosen = (sentence and sentence.max_seq_length) or (tokenizer and tokenizer.model_max_length)
-    windows = [int(size) for size in (chosen, config.max_position_embeddings or config.n_positions) if size]
+    chosen = (sentence.max_seq_length if sentence else None) or (tokenizer.model_max_length if tokenizer else None)
+    windows = [int(size) for size in (chosen, config.longest_text) if size is not None]
     if not config.vocab_size or not windows or min(windows) < 1:
         missing = "max_position_embeddings" if config.vocab_size else "vocab_size"
         raise OperatorError(f"config.json does not say {missing!r}, without which no text can be checked")

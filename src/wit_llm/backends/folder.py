@@ -6,6 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from wit_llm.backends import mistakes
+from wit_llm.backends.config import text_folder
 from wit_llm.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ _WANTED = (
     "*.safetensors), *.pt2 or *.pt, or *.gguf; `backend = ...` names a backend outright"
 )
 _SHOWN = 3
+# Where sentence-transformers and the hub keep a model once more, for another library.
+_EXPORTS = ("openvino", "onnx")
 
 
 class Kind(Enum):
@@ -38,20 +41,35 @@ def recognise(folder: Path) -> Kind:
     """
     if not folder.is_dir():
         raise OperatorError(mistakes.no_folder(folder))
-    names = {path.name for path in folder.iterdir()}
-    kind = _kind(names)
-    wrong = mistakes.otherwise(folder, names) if kind is None else mistakes.not_whole(folder)
-    if wrong is None and kind is Kind.TRANSFORMERS:
-        wrong = mistakes.unreadable_weights(folder)
-    if wrong is not None:
-        raise OperatorError(wrong)
-    if kind is None:
-        inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and kind_of(path)]
-        if inside:
-            raise OperatorError(f"{folder} holds no model of its own; {_listed(inside)}; name the one that is meant")
-        found = ", ".join(sorted(names)[:8]) or "nothing"
-        raise OperatorError(f"no graph in {folder}: it holds {found}; {_WANTED}")
-    return kind
+    for place in places(folder):
+        kind = kind_of(place)
+        if kind is not None:
+            wrong = mistakes.not_whole(place)
+            if wrong is None and kind is Kind.TRANSFORMERS:
+                wrong = mistakes.unreadable_weights(place)
+            if wrong is not None:
+                raise OperatorError(wrong)
+            return kind
+    raise OperatorError(_no_graph(folder))
+
+
+def places(folder: Path) -> tuple[Path, ...]:
+    """Where the model of a graph may lie, in their order: beside its ``config.json``, or exported in a folder there."""
+    beside = text_folder(folder)
+    return (beside, *(beside / name for name in _EXPORTS if (beside / name).is_dir()))
+
+
+def _no_graph(folder: Path) -> str:
+    """What is to be said of a folder that holds nothing to load."""
+    for place in places(folder):
+        wrong = mistakes.otherwise(place, {path.name for path in place.iterdir()})
+        if wrong is not None:
+            return wrong
+    inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and kind_of(path)]
+    if inside:
+        return f"{folder} holds no model of its own; {_listed(inside)}; name the one that is meant"
+    found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+    return f"no graph in {folder}: it holds {found}; {_WANTED}"
 
 
 def kind_of(folder: Path) -> Kind | None:

@@ -12,7 +12,8 @@ import openvino as ov
 import openvino_genai as genai
 
 from wit_llm.backends.base import End, GraphInfo, Likelihood, Lost, Progress, Target
-from wit_llm.backends.config import ModelConfig, read_config, read_encoder
+from wit_llm.backends.config import ModelConfig, read_config, read_encoder, text_folder
+from wit_llm.backends.folder import places
 from wit_llm.backends.openvino_gguf import gguf_file, read_gguf, takes_and_gives, translated
 from wit_llm.backends.openvino_grammar import ebnf, prepared_bytes, vocabulary_folder
 from wit_llm.backends.openvino_scores import score
@@ -98,14 +99,15 @@ def load(folder: Path, target: Target, settings: Mapping[str, str], signature: S
         model = core.read_model(path)
     except RuntimeError as error:
         raise OperatorError(f"{path} cannot be read by OpenVINO: {reason(error)}") from error
-    config = read_config(folder) if path.name == _LANGUAGE_MODEL else None
+    beside = text_folder(folder)
+    config = read_config(beside) if path.name == _LANGUAGE_MODEL else None
     names = {name for port in model.inputs for name in port.get_names()}
     raw = Raw(core, model, device, {**_EXACT, **chosen.properties()})
     if config is not None and names >= {BEAMS, "input_ids"}:
-        vocabulary = read_vocabulary(folder, config.text_info().vocab_size)
+        vocabulary = read_vocabulary(beside, config.text_info().vocab_size)
         constraints = vocabulary is not None
         text = replace(config.text_info(), scores=True, max_logprobs=_MAX_LOGPROBS, constraints=constraints)
-        recipe = _Recipe(folder, device, chosen, config, vocabulary)
+        recipe = _Recipe(path.parent, device, chosen, config, vocabulary)
         return LanguageModel(replace(raw.info, text=text), lambda: raw, recipe)
     try:
         raw.prepare()
@@ -135,17 +137,20 @@ def _device(core: ov.Core, target: Target) -> str:
 
 
 def _model_file(folder: Path) -> Path:
-    for name in (_LANGUAGE_MODEL, "model.xml"):
-        if (folder / name).is_file():
-            return folder / name
-    onnx = sorted(folder.glob("*.onnx"))
-    if len(onnx) == 1:
-        return onnx[0]
-    if not onnx and any(folder.glob("*.gguf")):
-        return gguf_file(folder)
-    if not onnx:
-        raise OperatorError(f"{folder} holds neither {_LANGUAGE_MODEL} nor model.xml nor a file *.onnx or *.gguf")
-    raise OperatorError(f"{folder} holds {len(onnx)} files *.onnx; a graph is a folder with one")
+    """The first that there is, of several kinds and places."""
+    for place in places(folder):
+        for name in (_LANGUAGE_MODEL, "model.xml"):
+            if (place / name).is_file():
+                return place / name
+        onnx = sorted(place.glob("*.onnx"))
+        if len(onnx) > 1:
+            names = ", ".join(path.name for path in onnx)
+            raise OperatorError(f"{place} holds {len(onnx)} files *.onnx ({names}); a graph is a folder with one")
+        if onnx:
+            return onnx[0]
+        if any(place.glob("*.gguf")):
+            return gguf_file(place)
+    raise OperatorError(f"{folder} holds neither {_LANGUAGE_MODEL} nor model.xml nor a file *.onnx or *.gguf")
 
 
 @dataclass(frozen=True, slots=True)

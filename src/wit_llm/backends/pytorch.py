@@ -8,7 +8,7 @@ import msgspec
 import torch
 
 from wit_llm.backends.base import Target
-from wit_llm.backends.config import read_encoder
+from wit_llm.backends.config import read_encoder, text_folder
 from wit_llm.backends.pytorch_programs import exported, scripted
 from wit_llm.backends.settings import parse
 from wit_llm.errors import OperatorError, Unsupported
@@ -56,7 +56,8 @@ def load(folder: Path, target: Target, settings: Mapping[str, str], signature: S
     device = _device(target)
     if chosen.num_threads is not None:
         torch.set_num_threads(chosen.num_threads)
-    if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+    beside = text_folder(folder)
+    if (beside / "config.json").is_file() and any(beside.glob("*.safetensors")):
         # transformers takes longer to import than torch, and programs do without it.
         signature.refuse("a transformers model")
         dtype = _DTYPES.get(chosen.precision or "")
@@ -64,12 +65,12 @@ def load(folder: Path, target: Target, settings: Mapping[str, str], signature: S
         if encodes is not None:
             from wit_llm.backends.pytorch_encoder import encoder
 
-            return encoder(folder, encodes, device, dtype)
+            return encoder(beside, encodes, device, dtype)
         from wit_llm.backends.pytorch_text import Capacity, language_model
 
         kept_bytes = int(chosen.cache_size_gb * 2**30) if chosen.prefix_caching else 0
         capacity = Capacity(chosen.max_num_seqs, chosen.max_num_batched_tokens, kept_bytes)
-        return language_model(folder, device, dtype, capacity)
+        return language_model(beside, device, dtype, capacity)
     programs = sorted((*folder.glob("*.pt2"), *folder.glob("*.pt")))
     if len(programs) != 1:
         raise OperatorError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wit_llm.backends.config import text_folder
 from wit_llm.errors import BackendFailure, InvalidArgument, InvalidEncoding, Overflow, TooLarge, Unsupported
 from wit_llm.options import Options
 from wit_llm.tensor import TensorType
@@ -68,9 +69,10 @@ class Embedder:
             raise Unsupported(
                 f"graph '{name}' does not embed: it is no encoder with a modules.json, as sentence-transformers has it"
             )
-        if not (folder / "tokenizer.json").is_file():
+        beside = text_folder(folder)
+        if not (beside / "tokenizer.json").is_file():
             raise Unsupported(f"graph '{name}' does not embed: it has no tokenizer.json in its folder")
-        sentence, tokenizer = read_sentence(folder), Tokenizer.load(folder)
+        sentence, tokenizer = read_sentence(folder), Tokenizer.load(beside)
         if sentence.lower_case and tokenizer.encode_all(["A"], special=False) != tokenizer.encode_all(
             ["a"], special=False
         ):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wit_llm.backends.config import MODULES, SENTENCE_CONFIGS
+from wit_llm.backends.config import MODULE_FOLDER, MODULES, SENTENCE_CONFIGS
 from wit_llm.errors import InvalidEncoding, Unsupported
 from wit_llm.text.pooling import Dense, Pooling, read_normalize
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from wit_llm.text.pooling import Floats, Layer
 
 _CONFIG = "config.json"
-# Whose files count for the digest, too.
-_FOLDER = re.compile(r"(\d+_\w+)?")
 _LIBRARY = "sentence_transformers."
 # Keys of ``sentence_bert_config.json`` that are honoured here or in the backend, or that only say how fast it is done.
 _HONOURED = ("max_seq_length", "do_lower_case", "unpad_inputs")
@@ -78,11 +75,9 @@ def read_sentence(folder: Path) -> Sentence:
     """
     modules = [_module(entry) for entry in _read(folder / MODULES, list)]
     kinds = [kind for kind, _ in modules]
-    if kinds[:2] != ["Transformer", "Pooling"] or modules[0][1]:
-        raise Unsupported(
-            f"{MODULES} has {kinds}; supported are Transformer, in the folder itself, and Pooling after it"
-        )
-    lower_case = _lower_case(folder)
+    if kinds[:2] != ["Transformer", "Pooling"]:
+        raise Unsupported(f"{MODULES} has {kinds}; supported are Transformer and Pooling after it")
+    lower_case = _lower_case(folder / modules[0][1])
     pooling = Pooling.read(_read(folder / modules[1][1] / _CONFIG, dict))
     prompt = _prompt(folder)
     if prompt and not pooling.with_prompt:
@@ -98,7 +93,7 @@ def _module(entry: object) -> tuple[str, str]:
     """Kind and folder of one line of ``modules.json``."""
     match entry:
         case {"type": str(name), "path": str(path)} if name.startswith(_LIBRARY):
-            if not _FOLDER.fullmatch(path):
+            if not MODULE_FOLDER.fullmatch(path):
                 raise Unsupported(f"{MODULES} has path {path!r}; a module lies in a folder such as 1_Pooling")
             return name.rpartition(".")[2], path
         case {"type": str(name), "path": str()}:
