@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from enum import Enum
+from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from wit_llm.options import Options
@@ -70,14 +71,18 @@ _P = TypeVar("_P", bound=Part)
 def merged(parts: Iterable[_P]) -> tuple[_P, ...]:
     """Parts in which no text follows a text and no reasoning a reasoning, and none of these is empty."""
     kept: list[_P] = []
-    for part in parts:
-        if not isinstance(part, Text | Reasoning):
-            kept.append(part)
-        elif kept and type(kept[-1]) is type(part):
-            kept[-1] = type(part)(cast("Text", kept[-1]).text + part.text)
-        elif part.text:
-            kept.append(part)
+    for kind, run in groupby((part for part in parts if not _is_empty(part)), type):
+        if issubclass(kind, Text | Reasoning):
+            # At once: thousands of tokens, added one by one, would copy the text thousands of times.
+            text = "".join(part.text for part in cast("Iterable[Text]", run))
+            kept.append(cast("_P", kind(text)))
+        else:
+            kept += run
     return tuple(kept)
+
+
+def _is_empty(part: Part) -> bool:
+    return isinstance(part, Text | Reasoning) and not part.text
 
 
 @dataclass(frozen=True, slots=True)
