@@ -7,6 +7,7 @@ import ctypes
 import tempfile
 import time
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -51,6 +52,8 @@ class Table:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._items: dict[int, Any] = {}
+        # The same by class: how many sessions there are is asked at each new one.
+        self._kinds: defaultdict[type, dict[int, Any]] = defaultdict(dict)
         self._next = 1
         self._held_bytes = 0
 
@@ -68,7 +71,7 @@ class Table:
             self._hold(_held(item))
         rep = self._next
         self._next += 1
-        self._items[rep] = item
+        self._items[rep] = self._kinds[type(item)][rep] = item
         return rep
 
     def _hold(self, data_bytes: int) -> None:
@@ -86,7 +89,7 @@ class Table:
     def pop(self, rep: int, cls: type) -> Any:
         """The object of a number, which is free afterwards."""
         item = self.get(rep, cls)
-        del self._items[rep]
+        del self._items[rep], self._kinds[type(item)][rep]
         if isinstance(item, Tensor):
             self._held_bytes -= _held(item)
         return item
@@ -103,7 +106,14 @@ class Table:
 
     def of(self, cls: type) -> list[Any]:
         """The live objects of a class; from any thread."""
-        return [item for item in list(self._items.values()) if isinstance(item, cls)]
+        return [item for items in self._of(cls) for item in list(items.values())]
+
+    def count(self, cls: type) -> int:
+        """How many of a class are live, without a look at each of them."""
+        return sum(map(len, self._of(cls)))
+
+    def _of(self, cls: type) -> list[dict[int, Any]]:
+        return [items for kind, items in list(self._kinds.items()) if issubclass(kind, cls)]
 
     def __len__(self) -> int:
         return len(self._items)
@@ -115,6 +125,7 @@ class Table:
             if close is not None:
                 close()
         self._items.clear()
+        self._kinds.clear()
         self._held_bytes = 0
 
 
@@ -288,7 +299,7 @@ class Guest:
 
     def sessions(self) -> int:
         """How many it has in use."""
-        return len(self.handles.of(Conversation))
+        return self.handles.count(Conversation)
 
     def time_left_s(self) -> float | None:
         """Seconds until its deadline; none where it has none."""
