@@ -45,18 +45,27 @@ class Running:
     Args:
         guest: What runs.
         stdio: What it sees of the outside.
+        among: Those that are on their way; it joins them, and leaves them when it has ended.
     """
 
-    def __init__(self, guest: Guest, stdio: Stdio) -> None:
+    def __init__(self, guest: Guest, stdio: Stdio, among: set[Running]) -> None:
         self._guest = guest
         self._ended: Future[int] = Future()
-        threading.Thread(target=self._run, args=(stdio,), name=f"guest {guest.name}", daemon=True).start()
+        self._among = among
+        among.add(self)
+        try:
+            threading.Thread(target=self._run, args=(stdio,), name=f"guest {guest.name}", daemon=True).start()
+        except RuntimeError:  # there are as many threads as there can be
+            among.discard(self)
+            raise
 
     def _run(self, stdio: Stdio) -> None:
         try:
             self._ended.set_result(self._guest.run(stdio))
         except BaseException as exc:  # noqa: BLE001 -- told to who waits
             self._ended.set_exception(exc)
+        finally:
+            self._among.discard(self)
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """
@@ -136,8 +145,7 @@ class Host:
         self.registry = Registry(grants, self.limits, sink)
         self._runtime = Runtime(cache_dir or default_cache())
         self._programs: dict[bytes, Program] = {}
-        self._lock = threading.Lock()
-        self._running: list[Running] = []
+        self._running: set[Running] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -205,10 +213,7 @@ class Host:
         stdio = Stdio(args, stdin, stdout, stderr, env or {}, dirs or {})
         loader = Loader(self.limits, self._sink) if self._allow_load else None
         guest = Guest(self._program(component), name, self.registry, self.limits, self._sink, loader)
-        with self._lock:
-            running = Running(guest, stdio)
-            self._running = [*(r for r in self._running if r.alive), running]
-        return running
+        return Running(guest, stdio, self._running)
 
     def _program(self, component: str | Path | bytes) -> Program:
         if isinstance(component, bytes):
@@ -227,10 +232,11 @@ class Host:
 
     def close(self) -> None:
         """End every guest and unload every graph."""
-        for running in self._running:
+        alive = list(self._running)
+        for running in alive:
             running.end("the host was closed")
-        wait([running._ended for running in self._running], END_S)  # noqa: SLF001 -- one module
-        for running in self._running:
+        wait([running._ended for running in alive], END_S)  # noqa: SLF001 -- one module
+        for running in alive:
             running.close_graphs()
         self.registry.close()
         self._runtime.close()

@@ -11,7 +11,10 @@ from itertools import pairwise
 import pytest
 
 from tests.conftest import Driver
+from tests.work import opcodes
 from wit_llm import GuestTrapped, Limits
+from wit_llm.cli.packaged import CHAT_GUEST
+from wit_llm.host import Running
 
 STORY = """
 talk = session(graph.load_by_name("tiny"))
@@ -137,6 +140,26 @@ def test_a_guest_that_floods_its_output_is_stopped(driver: Driver) -> None:
     """What a guest writes is kept up to a limit, and no further."""
     with pytest.raises(GuestTrapped, match="it wrote more than 1048576 bytes"):
         driver.run("while True: say('x' * 65536)", limits=Limits(output_bytes=1 << 20))
+
+
+def test_a_guest_starts_beside_many_as_it_starts_beside_few(driver: Driver) -> None:
+    """To start one does not look at each of those that run, and those that have ended are forgotten."""
+    host = driver.host(["echo,settings.delay_ms=20"])
+
+    def start() -> Running:
+        return host.start(CHAT_GUEST, ["echo", "x" * 3000], stdin=b"", stdout=len, stderr=len)
+
+    first = start()
+    beside_one = opcodes(start)
+    guests = [start() for _ in range(100)]
+    assert opcodes(start) - beside_one < 10 * len(guests)
+    assert first.alive
+    assert len(host._running) == len(guests) + 3
+    for guest in list(host._running):
+        guest.end()
+        with pytest.raises(GuestTrapped, match="the guest was stopped"):
+            guest.wait(10)
+    assert not host._running
 
 
 def test_a_guest_leaves_nothing_behind(driver: Driver) -> None:
