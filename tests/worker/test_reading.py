@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.work import opcodes
 from tests.worker.asking import SOON_S
 from wit_llm.bell import Bell
 from wit_llm.errors import DeadlinePassed
@@ -207,3 +208,25 @@ def test_threads_in_a_crowd_miss_nothing(office: Office) -> None:
     for thread in threads:
         thread.join(SOON_S)
     assert counts == [rounds] * 4
+
+
+def test_who_goes_does_not_look_at_all_who_sleep(office: Office) -> None:
+    """That a thread has its token costs as much with a thousand others asleep as with one."""
+
+    def leaving(others: int) -> int:
+        asleep = [Bell() for _ in range(others)]
+        time.sleep(3 * STAND_IN_S)  # the stand-in reads again
+        for bell in asleep:
+            office.reading.enter(bell, fetches=True)
+        office.say(others)
+        assert _soon(lambda: others in office.read_by)  # by the stand-in, which lets them read from now on
+        work = max(opcodes(lambda: office.reading.leave(office.bells[0])) for _ in range(10))
+        for bell in asleep:
+            office.reading.leave(bell)
+        return work
+
+    counted: list[int] = []
+    sleeper = threading.Thread(target=lambda: counted.extend([leaving(1), leaving(1_000)]))
+    sleeper.start()
+    sleeper.join()
+    assert counted[0] == counted[1]

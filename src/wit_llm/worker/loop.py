@@ -9,6 +9,7 @@ so that tensors and text wait for each other no more than the backend's library 
 from __future__ import annotations
 
 import queue
+from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,7 +116,8 @@ class EngineLoop:
     def __init__(self, channel: Channel[ToHost, ToWorker], generator: Generator) -> None:
         self._channel = channel
         self._generator = generator
-        self._waiting: dict[int, Generate] = {}
+        # In an ordinary dict, looking for the first of those that are left goes over all that were before it.
+        self._waiting: OrderedDict[int, Generate] = OrderedDict()
         self._live: set[int] = set()
 
     def run(self, requests: _Requests) -> None:
@@ -129,7 +131,7 @@ class EngineLoop:
                 elif message is None:
                     return
             while self._waiting and len(self._live) < self._generator.slots:
-                self._begin(self._waiting.pop(next(iter(self._waiting))))
+                self._begin(self._waiting.popitem(last=False)[1])
             if self._live:
                 self._step()
 

@@ -9,6 +9,7 @@ what is for others on its way. While nobody waits, the thread that stands by rea
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from wit_llm.worker.channel import ChannelBroken
@@ -52,7 +53,10 @@ class Reading(Generic[In]):
         self._reader: int | None = None  # who has it
         self._over = False
         self._fault: str | None = None
-        self._asleep: dict[Bell, bool] = {}  # and whether its thread fetches
+        # Whose threads sleep: those that fetch where they are rung for it, longest asleep first, and the others.
+        self._fetching: OrderedDict[Bell, None] = OrderedDict()
+        self._others: set[Bell] = set()
+        self._beds = threading.Lock()  # of those two; held for no longer than one goes or comes
         self._called = threading.Event()
         self._by = threading.Thread(target=self._stand_by, name=name, daemon=True)
         self._by.start()
@@ -71,24 +75,31 @@ class Reading(Generic[In]):
     def enter(self, bell: Bell, *, fetches: bool) -> None:
         """As ``bell.Source`` says."""
         fetches = fetches and threading.get_ident() != _MAIN
-        self._asleep[bell] = fetches
+        with self._beds:
+            if fetches:
+                self._fetching[bell] = None
+            else:
+                self._others.add(bell)
         if not fetches:
             self._called.set()
 
     def leave(self, bell: Bell) -> None:
         """As ``bell.Source`` says."""
-        if self._asleep:
-            self._asleep.pop(bell, None)
+        if self._fetching or self._others:
+            with self._beds:
+                self._fetching.pop(bell, None)
+                self._others.discard(bell)
             self._pass_on()
 
     def _pass_on(self) -> None:
         """Let one of those that sleep read, where nobody does."""
-        if not self._asleep or self._turn.locked():
+        if self._turn.locked():
             return
-        fetching = [bell for bell, fetches in list(self._asleep.items()) if fetches]
-        if fetching and not self._over:
-            fetching[0].ring()
-        else:
+        with self._beds:
+            longest = next(iter(self._fetching), None)
+        if longest is not None and not self._over:
+            longest.ring()
+        elif longest is not None or self._others:
             self._called.set()
 
     # ------------------------------------------------------------ reading
@@ -131,7 +142,7 @@ class Reading(Generic[In]):
         while not self._over:
             if self._turn.acquire(blocking=False):
                 try:
-                    while not self._over and not any(list(self._asleep.values())):
+                    while not self._over and not self._fetching:
                         self._read(None)
                 finally:
                     self._give_up()
