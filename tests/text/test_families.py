@@ -346,3 +346,25 @@ def test_a_long_call_takes_no_longer_than_its_length(size: int) -> None:
     it.asked.give(tuple(f'<tool_call>{{"name": "say", "arguments": {{"text": "{text}"}}}}'.encode()))
     it.asked.give(tuple(b"</tool_call>"), End.LENGTH)
     assert generation.next().events == (Call("call00001", "say", json.dumps({"text": text})),)
+
+
+@pytest.mark.parametrize(
+    ("begins", "shown"),
+    [
+        pytest.param('{"a key that no call', True, id="another-key"),
+        pytest.param('{"name', False, id="a-call's-key"),
+        pytest.param('[ {\n "argument', False, id="a-call's-key-in-a-list"),
+        pytest.param("{ 5", True, id="no-key"),
+        pytest.param("[[", True, id="a-list-in-a-list"),
+        pytest.param("{   \n", False, id="spaces"),
+    ],
+)
+def test_what_cannot_become_a_call_is_not_held_back(begins: str, shown: bool) -> None:
+    """A reply that is no call is shown as it comes, and is not looked at from its start with each token."""
+    template = "{% if tools %}{{ tools }}{% endif %}{{ messages[-1].content }}"
+    it = Table(template, formats=Formats(tools="json"))
+    generation = it.session.start(Say("hi"), Options(tools=TOOLS))
+    for byte in begins.encode():
+        it.asked.give((byte,))
+    said = "".join(event.text for event in generation.poll().events if isinstance(event, TextEvent))
+    assert said == (begins if shown else "")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _FIRST_KEY = re.compile(r'\s*(?:\[\s*)?\{\s*"([^"]*)"')
 _KEYS = ("type", "function", "name", "arguments", "parameters", "id")
+# What may still become one; so what is none is not held back, and looked at from its start, until the reply is over.
+_BEGINNING = re.compile(rf'\s*(?:\[\s*)?(?:\{{\s*(?:"[^"]{{0,{max(map(len, _KEYS))}}})?)?')
 
 
 class Whole:
@@ -45,7 +47,7 @@ class Whole:
         if self._held is None:
             return (Text(text),) if text else ()
         self._held.append(text)
-        if not self._begun:
+        if not self._begun and not text.isspace():
             begun = self._begins("".join(self._held))
             if begun is None:
                 return ()
@@ -77,7 +79,9 @@ class Whole:
         if text[0] not in self._json:
             return False
         key = _FIRST_KEY.match(text)
-        return None if key is None else key[1] in _KEYS
+        if key is None:
+            return None if _BEGINNING.fullmatch(text) else False
+        return key[1] in _KEYS
 
     def _calls(self, text: str) -> list[Call]:
         text = text.strip()
