@@ -10,6 +10,7 @@ import transformers
 from wit_llm.backends.base import Likelihood
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Sequence
 
     from wit_llm.errors import NNError
@@ -73,7 +74,7 @@ class Chooser:
         """Whether the likeliest token is the one."""
         return self._greedy and not self._processors
 
-    def choose(self, token_ids: Sequence[int], logits: torch.Tensor) -> int:
+    def choose(self, token_ids: array[int], logits: torch.Tensor) -> int:
         """
         The next token.
 
@@ -83,13 +84,15 @@ class Chooser:
         """
         scores = logits[None]
         if self._processors:
-            scores = self._processors(torch.LongTensor([token_ids]), scores)
+            # A list of numbers would be read one by one; an array that is looked at could not grow.
+            seen = torch.frombuffer(token_ids, dtype=torch.int64).clone()
+            scores = self._processors(seen[None], scores)
         if self._greedy:
             return int(scores.argmax())
         return int(torch.multinomial(scores.softmax(-1), 1, generator=self._random))
 
 
-def choose(choosers: Sequence[Chooser], token_ids: Sequence[Sequence[int]], logits: torch.Tensor) -> list[Choice]:
+def choose(choosers: Sequence[Chooser], token_ids: Sequence[array[int]], logits: torch.Tensor) -> list[Choice]:
     """
     The next token of each request.
 
