@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from tests.work import Copied
-from wit_llm.text.message import Call, Reasoning, Text, merged
+from wit_llm.text.message import Call, Part, Reasoning, Text, merged
 
 
 def test_parts_of_one_kind_become_one() -> None:
     """No text follows a text and no reasoning a reasoning, what is empty between them is nothing, and calls stay."""
     call = Call("a", "b", "{}")
-    parts = [Text(""), Text("a"), Reasoning(""), Text("b"), Reasoning("c"), Reasoning("d"), call, call, Text("e")]
+    parts: list[Part] = [
+        Text(""),
+        Text("a"),
+        Reasoning(""),
+        Text("b"),
+        Reasoning("c"),
+        Reasoning("d"),
+        call,
+        call,
+        Text("e"),
+    ]
     assert merged(parts) == (Text("ab"), Reasoning("cd"), call, call, Text("e"))
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.work import opcodes
 from wit_llm.limits import Limits
+from wit_llm.text.session import Session
 from wit_llm.wasm.guest import Conversation, Table
 from wit_llm.wasm.nn import Context
-from wit_llm.wasm.prompt import Session
 
 MANY = 2_000
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import torch
 import transformers
@@ -85,8 +85,8 @@ class Chooser:
         scores = logits[None]
         if self._processors:
             # A list of numbers would be read one by one; an array that is looked at could not grow.
-            seen = torch.frombuffer(token_ids, dtype=torch.int64).clone()
-            scores = self._processors(seen[None], scores)
+            seen = torch.frombuffer(token_ids, dtype=torch.int64).clone()[None]
+            scores = self._processors(cast("torch.LongTensor", seen), scores)
         if self._greedy:
             return int(scores.argmax())
         return int(torch.multinomial(scores.softmax(-1), 1, generator=self._random))
