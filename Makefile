@@ -16,7 +16,7 @@ RUN := .venv/bin/
 # What a developer needs on top: PyTorch, compilers for guests, linters.
 .venv/.dev: .venv/.core
 	@echo "installing what tests and linters need into .venv ..."
-	@$(PIP) install -e '.[pytorch,convert,dev]'
+	@$(PIP) install -e '.[pytorch,convert,bench,dev]'
 	@touch $@
 
 demo: .venv/.core

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-import wit_llm
+from wit_llm.bench.figures import in_turns, interval, short, spread
+from wit_llm.bench.machine import machine, versions
+
+__all__ = ["BENCH", "CACHE", "ROOT", "Bar", "Of", "Report", "Row", "in_turns", "interval", "parser"]
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache"
@@ -23,11 +22,6 @@ BENCH = CACHE / "bench"
 
 PAIRS = 20
 QUICK_PAIRS = 2
-_RESAMPLES = 4000
-_LIBRARIES = ("wasmtime", "openvino-genai", "tokenizers")
-
-Ours = TypeVar("Ours")
-Other = TypeVar("Other")
 
 
 def parser(question: str | None) -> argparse.ArgumentParser:
@@ -48,32 +42,6 @@ def _count(text: str) -> int:
     return count
 
 
-def in_turns(
-    ours: Callable[[int], Ours], other: Callable[[int], Other], pairs: int, *, warm_ups: int = 1
-) -> Iterator[tuple[Ours, Other]]:
-    """
-    Do the same work by both, A B B A, so that what slows the machine down slows both; each is told the round's number.
-
-    Pairs of the warm-up are done first and left out; their rounds are negative.
-    """
-    for number in range(-warm_ups, pairs):
-        if number % 2:
-            b = other(number)
-            a = ours(number)
-        else:
-            a = ours(number)
-            b = other(number)
-        if number >= 0:
-            yield a, b
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Where the median lies, with 95 % confidence, by bootstrap with a fixed seed."""
-    drawn = np.random.default_rng(0).choice(np.asarray(values), (_RESAMPLES, len(values)))  # [resample, value]
-    low, high = np.percentile(np.median(drawn, axis=1), (2.5, 97.5))
-    return float(low), float(high)
-
-
 class Of(Enum):
     """What a bar looks at, pair by pair."""
 
@@ -92,7 +60,7 @@ class Bar:
 
     def text(self, unit: str) -> str:
         """The condition."""
-        number = f">= {_short(self.at_least)}" if self.at_least is not None else f"<= {_short(self.at_most or 0)}"
+        number = f">= {short(self.at_least)}" if self.at_least is not None else f"<= {short(self.at_most or 0)}"
         return f"{self.of.value} {number}{'' if self.of is Of.RATIO else f' {unit}'}"
 
     def met_by(self, low: float, high: float) -> bool:
@@ -148,7 +116,7 @@ class Row:
         """The row as machines read it."""
         record: dict[str, object] = {"row": self.name, "unit": self.unit, "rival": self.rival, "pairs": len(self.pairs)}
         for side, values in zip(("ours", "without_us"), zip(*self.pairs, strict=True), strict=True):
-            p10, median, p90 = _percentiles(values)
+            p10, median, p90 = spread(values)
             record[side] = {"p10": p10, "median": median, "p90": p90}
         for of in (Of.RATIO, Of.DIFFERENCE):
             low, high = interval(self.values(of))
@@ -205,42 +173,11 @@ class Report:
         return int(self._failed and not self._quick)
 
 
-def machine() -> dict[str, object]:
-    """What the figures were taken on."""
-    names = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
-    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "cpu": names[0] if names else platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(memory_bytes / 2**30, 1),
-        "load": round(os.getloadavg()[0], 1),
-    }
-
-
-def versions() -> dict[str, object]:
-    """What the figures were taken with."""
-    libraries = {name: version(name) for name in _LIBRARIES}
-    return {"python": platform.python_version(), "wit-llm": wit_llm.__version__, **libraries}
-
-
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text().splitlines()
-
-
-def _percentiles(values: Sequence[float]) -> tuple[float, float, float]:
-    p10, median, p90 = np.percentile(np.asarray(values), (10, 50, 90))
-    return float(p10), float(median), float(p90)
-
-
 def _spread(values: Sequence[float]) -> str:
-    p10, median, p90 = _percentiles(values)
-    return f"{_short(median)} ({_short(p10)}..{_short(p90)})"
+    p10, median, p90 = map(short, spread(values))
+    return f"{median} ({p10}..{p90})"
 
 
 def _median(values: Sequence[float]) -> str:
     low, high = interval(values)
-    return f"{_short(float(np.median(values)))} [{_short(low)}, {_short(high)}]"
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{short(float(np.median(values)))} [{short(low)}, {short(high)}]"

@@ -12,7 +12,6 @@ and 1 KB from C takes at most 0.5 ms more than in the library.
 from __future__ import annotations
 
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from measure import BENCH, CACHE, ROOT, Bar, Of, Report, Row, in_turns, parser
 
 import wit_llm
 from wit_llm import Host
-from wit_llm.embedded.chat import build as chat
+from wit_llm.embedded.c.build import WIT, node
 
 MODEL = Path(wit_llm.__file__).parent / "embedded" / "conformance" / "models" / "openvino" / "echo"
 GUESTS = Path(__file__).parent / "guests"
@@ -149,14 +148,7 @@ def _javascript() -> Guest:
     step, source = GUESTS / "javascript.mjs", GUESTS / "tensors.js"
     if not out.exists() or out.stat().st_mtime < max(path.stat().st_mtime for path in (step, source)):
         BENCH.mkdir(parents=True, exist_ok=True)
-        tools = chat.CHECKOUT / ".cache" / "chat-guest"
-        tools.mkdir(parents=True, exist_ok=True)
-        shutil.copy(chat.HERE / "package.json", tools)
-        shutil.copy(step, tools)
-        npm = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
-        subprocess.run(npm, cwd=tools, check=True, stdout=sys.stderr)
-        node = ["node", step.name, str(source), str(chat.CHECKOUT / "wit-llm"), "guest-program", str(out)]
-        subprocess.run(node, cwd=tools, check=True)
+        node(step, str(source), str(WIT), "guest-program", str(out))
     return Guest("JavaScript", out)
 
 

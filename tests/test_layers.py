@@ -19,6 +19,7 @@ FENCES = {
     "openvino_genai": ("backends/openvino.py", "backends/openvino_gguf.py"),
     "tokenizers": ("tokenizer.py",),
     "jinja2": ("text/template.py",),
+    "matplotlib": ("bench/plot.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
 }

@@ -35,12 +35,13 @@ def wheel(shipped: Path) -> Path:
 
 
 def test_wheel_carries_what_the_command_needs(wheel: Path) -> None:
-    """The WIT, the embedded model, the packaged guest and the mark of typed packages are inside."""
+    """The WIT, the embedded model, the packaged guests and the mark of typed packages are inside."""
     names = set(ZipFile(wheel).namelist())
     wit = {f"wit_llm/wit/{path.relative_to(ROOT / 'wit-llm')}" for path in (ROOT / "wit-llm").rglob("*.wit")}
     assert len(wit) >= 4
     tiny = {f"wit_llm/embedded/tiny/{name}" for name in ("openvino_model.xml", "model.safetensors", "tokenizer.json")}
-    assert (wit | tiny | {"wit_llm/embedded/chat/chat.wasm", "wit_llm/py.typed"}) - names == set()
+    guests = {"wit_llm/embedded/chat/chat.wasm", "wit_llm/embedded/bench/bench.wasm"}
+    assert (wit | tiny | guests | {"wit_llm/py.typed"}) - names == set()
 
 
 def test_wheel_carries_the_conformance_suite(wheel: Path) -> None:
@@ -95,6 +96,11 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             ["wit-llm", "run", "--graph", "tiny", "chat", "tiny", "Who are you?"],
             ["I am a tiny test model that lives inside this package."],
             id="run",
+        ),
+        pytest.param(
+            ["wit-llm", "bench", "echo", "--concurrency", "1", "--repeats", "1"],
+            ["graph: name echo, backend echo, target cpu"],
+            id="bench",
         ),
         pytest.param(
             ["wit-llm", "conformance", "--backend", "onnx", "A.tensor"],

@@ -6,6 +6,7 @@ Every error, in one tree; each class carries its wasi-nn code and its case of ``
     WitLLMError
     ├── OperatorError            what the person who runs the host has to mend; never shown to a guest
     ├── GuestTrapped             how a guest ended that did not end by itself
+    ├── WrongReply               what a benchmark got is not what it asked for
     └── NNError                  what a guest is told, as a value
         ├── InvalidArgument      invalid-argument       invalid
         ├── InvalidEncoding      invalid-encoding       invalid
@@ -66,6 +67,10 @@ class OperatorError(WitLLMError):
 
 class GuestTrapped(WitLLMError):
     """A guest that was ended: its own fault, a limit, its deadline, or a fault of the host at its expense."""
+
+
+class WrongReply(WitLLMError):
+    """A reply that is not what it should be, so that nothing is said of its speed."""
 
 
 class NNError(WitLLMError):

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import Command
 from wit_llm import __version__
 
-COMMANDS = ("run", "chat", "graphs", "doctor", "convert", "conformance")
+COMMANDS = ("run", "chat", "graphs", "doctor", "convert", "conformance", "bench")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import click
 
 from wit_llm import __version__
 from wit_llm.cli.attached import INTERRUPTED
+from wit_llm.cli.bench import bench
 from wit_llm.cli.chat import chat
 from wit_llm.cli.conformance import conformance
 from wit_llm.cli.convert import convert
@@ -81,3 +82,4 @@ main.add_command(graphs)
 main.add_command(doctor)
 main.add_command(convert)
 main.add_command(conformance)
+main.add_command(bench)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from wit_llm.cli.attached import run_attached
-from wit_llm.cli.grants import EMBEDDED, grants, graph_options, unknown
+from wit_llm.cli.grants import chosen, grants, graph_options
 from wit_llm.cli.packaged import CHAT_GUEST
-from wit_llm.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,20 +57,13 @@ def chat(
 
 def _grant(name: str | None, graphs: tuple[str, ...], granted: Mapping[str, Grant]) -> Grant:
     """The one graph to chat with: named, or the only one of the command line, or the default."""
-    from wit_llm.registry import Grant, embedded
+    from wit_llm.registry import Grant
 
     if name is None and len(graphs) > 1:
         raise click.UsageError("several graphs are given: say with -m which one to chat with")
     if name is None:
         name = Grant.parse(graphs[0]).name if graphs else DEFAULT_GRAPH
-    if name in granted:
-        return granted[name]
-    if name in EMBEDDED:
-        return embedded(name)
-    if Path(name).is_dir():
-        called = re.sub(r"[^A-Za-z0-9._-]", "-", Path(name).resolve().name) or DEFAULT_GRAPH
-        return Grant.read(called, {"path": name}, Path(), f"-m {name}")
-    raise OperatorError(unknown(name, [*EMBEDDED, *granted]))
+    return chosen(name, granted)
 
 
 def _joined(prompt: str | None) -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import click
 
 from wit_llm import __version__
-from wit_llm.cli.packaged import CHAT_GUEST, PROJECT, wit_folder
+from wit_llm.cli.packaged import GUESTS, PROJECT, wit_folder
 from wit_llm.errors import OperatorError, WitLLMError
 
 # backend, target, and whether nothing works without it
@@ -147,7 +147,8 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _files() -> Iterator[Finding]:
     """What travels inside the package."""
-    for name, path in (("chat guest", CHAT_GUEST), ("WIT", wit_folder() / "nn.wit")):
+    guests = {f"{name} guest": path for name, path in GUESTS.items()}
+    for name, path in {**guests, "WIT": wit_folder() / "nn.wit"}.items():
         mend = None if path.is_file() else "pip install --force-reinstall --no-deps wit-llm"
         yield Finding(name, str(path) if path.is_file() else None, "", needed=True, mend=mend)
 

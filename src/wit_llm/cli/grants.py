@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from wit_llm.registry import Grant
 
@@ -50,6 +51,26 @@ def grants(graphs: Iterable[str], config: Path | None) -> dict[str, Grant]:
     granted = list(read_manifest(config)) if config is not None else []
     granted += [Grant.parse(text) for text in graphs]
     return {grant.name: grant for grant in granted}
+
+
+def chosen(name: str, granted: Mapping[str, Grant]) -> Grant:
+    """
+    The graph that is meant: one that is granted, an embedded one, or a folder's.
+
+    Raises:
+        OperatorError: There is none of that name.
+    """
+    from wit_llm.errors import OperatorError
+    from wit_llm.registry import Grant, embedded
+
+    if name in granted:
+        return granted[name]
+    if name in EMBEDDED:
+        return embedded(name)
+    if Path(name).is_dir():
+        called = re.sub(r"[^A-Za-z0-9._-]", "-", Path(name).resolve().name) or "graph"
+        return Grant.read(called, {"path": name}, Path(), name)
+    raise OperatorError(unknown(name, [*EMBEDDED, *granted]))
 
 
 def unknown(name: str, known: Iterable[str]) -> str:

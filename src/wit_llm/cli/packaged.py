@@ -9,6 +9,7 @@ _CHECKOUT = _PACKAGE.parents[1]
 
 PROJECT = _CHECKOUT / "pyproject.toml"
 CHAT_GUEST = _PACKAGE / "embedded" / "chat" / "chat.wasm"
+GUESTS = {"chat": CHAT_GUEST, "bench": _PACKAGE / "embedded" / "bench" / "bench.wasm"}
 
 
 def wit_folder() -> Path:

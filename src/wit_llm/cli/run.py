@@ -9,7 +9,7 @@ import click
 
 from wit_llm.cli.attached import run_attached
 from wit_llm.cli.grants import grants, graph_options
-from wit_llm.cli.packaged import CHAT_GUEST
+from wit_llm.cli.packaged import GUESTS
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -38,13 +38,14 @@ def run(  # noqa: PLR0913 -- a parameter for each option
     """
     Run a WebAssembly component as a program.
 
-    GUEST is its file, or "chat": the guest that comes with this command. What follows GUEST is the guest's own, options
-    too. It can load the graphs that are granted and no others, and the exit status is its own. Ctrl-C stops the replies
-    that are being produced; where there are none, it ends the guest.
+    GUEST is its file, or "chat" or "bench": the guests that come with this command. What follows GUEST is the guest's
+    own, options too. It can load the graphs that are granted and no others, and the exit status is its own. Ctrl-C
+    stops the replies that are being produced; where there are none, it ends the guest.
 
     \b
     Examples:
       wit-llm run --graph tiny chat tiny "Tell me a joke."
+      echo '{"id": "1", "prompt": "Who are you?"}' | wit-llm run --graph tiny bench tiny
       printf 'My name is Ann.\\nWhat is my name?\\n' | wit-llm run --graph tiny chat --transcript tiny
       wit-llm run --graph echo --timeout 10 chat echo "Hello!"
     """
@@ -63,7 +64,7 @@ def run(  # noqa: PLR0913 -- a parameter for each option
 
 def _component(guest: str) -> Path:
     """The file that is meant; one that is there goes before the packaged guest of that name."""
-    return CHAT_GUEST if guest == "chat" and not Path(guest).exists() else Path(guest)
+    return GUESTS.get(guest, Path(guest)) if not Path(guest).exists() else Path(guest)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -1,1 +1,1 @@
-"""The packaged chat guest: `chat.c` on `wit_llm.h`, and the component that `build.py` makes of it."""
+"""The packaged chat guest: `chat.c`, and the component that `build.py` makes of it."""

@@ -6,7 +6,7 @@
  * follows each reply with its numbers, a line of JSON on standard error. */
 #define _POSIX_C_SOURCE 200809L /* getline */
 #define WIT_LLM_IMPLEMENTATION
-#include "wit_llm.h"
+#include "../c/wit_llm.h"
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -33,12 +33,9 @@ static const char *cut_short_by(uint8_t reason) {
 
 static struct { llm_options options; const char *graph, *prompt, *system; bool transcript, stats; } asked;
 
-static const char *const reasons[] = { "stop", "stop-string", "length", "context-full", "tool-calls", "cancelled",
-                                       "deadline", "quota" };
-
 static void print_stats(const llm_summary *it) {
     fprintf(stderr, "{\"reason\": \"%s\", \"prompt_tokens\": %u, \"generated_tokens\": %u, \"queued_us\": %llu, ",
-            reasons[it->reason], it->usage.prompt_tokens, it->usage.generated_tokens,
+            llm_reason(it->reason), it->usage.prompt_tokens, it->usage.generated_tokens,
             (unsigned long long)it->timing.queued_us);
     if (it->timing.first_token_us.some)
         fprintf(stderr, "\"first_token_us\": %llu, ", (unsigned long long)it->timing.first_token_us.val);

@@ -1,7 +1,7 @@
 /* prompt.h: the files of prompt.wasm, and what they have in common. */
 #ifndef PROMPT_H
 #define PROMPT_H
-#include "../../chat/wit_llm.h"
+#include "../../c/wit_llm.h"
 #include "suite.h"
 
 #define CAPITAL "What is the capital of Japan?"

@@ -132,6 +132,7 @@ typedef struct {
 } llm_error;
 extern llm_error llm_last_error;                /* of the latest call that failed */
 const char *llm_strerror(void);                 /* good until the next call that fails */
+const char *llm_reason(uint8_t reason);         /* a finish-reason's name */
 
 /* ---- calls --------------------------------------------------------------------------------------------------- */
 
@@ -248,6 +249,12 @@ const char *llm_strerror(void) {
     default:
         return error->text.ptr;
     }
+}
+
+const char *llm_reason(uint8_t reason) {
+    static const char *const reasons[] = { "stop", "stop-string", "length", "context-full", "tool-calls", "cancelled",
+                                           "deadline", "quota" };
+    return reasons[reason];
 }
 
 /* ---- calls: many parameters travel as one struct, results are written where the last argument points */

@@ -1,4 +1,4 @@
-"""The packaged chat guest: the committed component belongs to its sources, and its header to the WIT."""
+"""Packaged guests in C: the committed components belong to their sources, and their header to the WIT."""
 
 from __future__ import annotations
 
@@ -11,49 +11,66 @@ import pytest
 import wasmtime.component as wc
 from wasmtime import Engine
 
-from wit_llm.embedded.chat import build
+from wit_llm.embedded.bench.build import BENCH
+from wit_llm.embedded.c.build import CHECKOUT, HERE, Committed, Guest
+from wit_llm.embedded.chat.build import CHAT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 
-def test_committed_component_belongs_to_its_sources() -> None:
+PACKAGED = [pytest.param(CHAT, id="chat"), pytest.param(BENCH, id="bench")]
+
+
+@pytest.mark.parametrize("packaged", PACKAGED)
+def test_committed_component_belongs_to_its_sources(packaged: Committed) -> None:
     """Compiling the committed C again gives the module that the committed component holds."""
-    assert build.stale() == []
+    assert packaged.stale() == []
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "reason"),
     [
         pytest.param(
-            "chat.c",
+            "chat/chat.c",
             "standard input cannot be read",
             "standard input is broken",
-            "chat.wasm holds another module than chat.c and wit_llm.h make",
+            "chat.wasm is not what its sources make",
             id="source",
         ),
         pytest.param(
-            "component.mjs", "_addPreopen('/', '/');", "", "component.mjs is not what chat.lock.json has", id="step"
+            "c/wit_llm.h", "no call has failed", "no call failed", "chat.wasm is not what its sources make", id="header"
         ),
         pytest.param(
-            "chat.lock.json", '"wit-llm": "', '"wit-llm": "0', "wit-llm is not what chat.lock.json has", id="wit"
+            "chat/chat.lock.json",
+            '"component.mjs": "',
+            '"component.mjs": "0',
+            "component.mjs is not what chat.lock.json has",
+            id="step",
+        ),
+        pytest.param(
+            "chat/chat.lock.json", '"wit-llm": "', '"wit-llm": "0', "wit-llm is not what chat.lock.json has", id="wit"
         ),
     ],
 )
 def test_a_changed_source_makes_the_component_stale(tmp_path: Path, name: str, old: str, new: str, reason: str) -> None:
     """Every source that the component is made of is watched."""
-    folder = shutil.copytree(build.HERE, tmp_path / "chat")
-    before = (folder / name).read_text()
+    for folder in (HERE, CHAT.home):
+        shutil.copytree(folder, tmp_path / folder.name)
+    before = (tmp_path / name).read_text()
     assert old in before
-    (folder / name).write_text(before.replace(old, new))
-    assert build.stale(folder) == [reason, "run: python src/wit_llm/embedded/chat/build.py"]
+    (tmp_path / name).write_text(before.replace(old, new))
+    assert CHAT.stale(tmp_path / "chat") == [reason, "run: python -m wit_llm.embedded.chat.build"]
 
 
 def test_core_module_does_not_depend_on_where_it_is_built(tmp_path: Path) -> None:
     """A checkout elsewhere makes the same bytes."""
-    folder = shutil.copytree(build.HERE, tmp_path / "some" / "where")
-    assert build.core_module(folder) == build.core_module()
+    for folder in (HERE, BENCH.home):
+        shutil.copytree(folder, tmp_path / "some" / "where" / folder.name)
+    guest = BENCH.sources["bench.wasm"]
+    assert isinstance(guest, Guest)
+    assert guest.core_module(tmp_path / "some" / "where" / "bench") == guest.core_module(BENCH.home)
 
 
 def test_header_is_laid_out_as_the_canonical_abi_has_it(tmp_path: Path) -> None:
@@ -71,15 +88,25 @@ def test_header_is_laid_out_as_the_canonical_abi_has_it(tmp_path: Path) -> None:
 
 def test_header_has_the_quota_kinds_in_order() -> None:
     """The names that `llm_strerror` prints stand in the order of the WIT's cases."""
-    kinds = _types()["quota-kind"]
+    assert _named("quotas", "quota-kind")
+
+
+def test_header_has_the_finish_reasons_in_order() -> None:
+    """The names that `llm_reason` gives stand in the order of the WIT's cases."""
+    assert _named("reasons", "finish-reason")
+
+
+def _named(array: str, enum: str) -> bool:
+    """Whether an array of the header has the names of an enum in their order."""
+    kinds = _types()[enum]
     assert isinstance(kinds, wc.EnumType)
-    header = " ".join((build.HERE / "wit_llm.h").read_text().split())
-    assert "quotas[] = { " + ", ".join(f'"{name}"' for name in kinds.names) + " };" in header
+    header = " ".join((HERE / "wit_llm.h").read_text().split())
+    return f"{array}[] = {{ " + ", ".join(f'"{name}"' for name in kinds.names) + " };" in header
 
 
 def test_the_c_guest_in_the_reference_compiles(tmp_path: Path) -> None:
     """What the interface's README shows in C is a program as it stands."""
-    reference = (build.CHECKOUT / "wit-llm" / "README.md").read_text()
+    reference = (CHECKOUT / "wit-llm" / "README.md").read_text()
     source = tmp_path / "hello.c"
     source.write_text(reference.partition("```c\n")[2].partition("```")[0])
     assert _compile("-Wall", "-Wextra", "-Werror", str(source), "-o", str(tmp_path / "hello.wasm")) == (0, "")
@@ -87,7 +114,7 @@ def test_the_c_guest_in_the_reference_compiles(tmp_path: Path) -> None:
 
 def _compile(*arguments: str) -> tuple[int, str]:
     """Exit status and words of the compiler, with the header in reach."""
-    compiler = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-std=c11", f"-I{build.HERE}"]
+    compiler = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-std=c11", f"-I{HERE}"]
     result = subprocess.run([*compiler, *arguments], capture_output=True, text=True, check=False)
     return result.returncode, result.stderr
 
@@ -95,7 +122,7 @@ def _compile(*arguments: str) -> tuple[int, str]:
 def _types() -> dict[str, wc.ValType]:
     """The types that the chat guest imports, by their names in the WIT."""
     engine = Engine()
-    imports = wc.Component(engine, (build.HERE / build.COMPONENT).read_bytes()).type.imports(engine)
+    imports = wc.Component(engine, (CHAT.home / "chat.wasm").read_bytes()).type.imports(engine)
     types: dict[str, wc.ValType] = {}
     for interface in ("wit-llm:nn/types@0.1.0", "wit-llm:nn/prompt@0.1.0"):
         instance = imports[interface].ty

@@ -1,0 +1,1 @@
+"""What measures a graph: requests, the clients that make them, and the figures of what came."""

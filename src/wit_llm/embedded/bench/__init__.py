@@ -1,0 +1,1 @@
+"""The benchmark guest: `bench.c` and `json.c`, and the component that `build.py` makes of them."""
