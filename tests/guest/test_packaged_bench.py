@@ -50,13 +50,13 @@ def test_answers_each_request_and_sums_up(driver: Driver) -> None:
         ("reply", "talk", "c", "stop"),
         ("reply", "\u0001\U0001f600", "abcabca", "length"),
     ]
-    assert [(reply["prompt_tokens"], reply["generated_tokens"]) for reply in replies] == [(10, 11), (1, 2), (3, 7)]
+    assert [(reply["prompt_tokens"], reply["generated_tokens"]) for reply in replies] == [(9, 10), (1, 2), (3, 7)]
     assert [reply.get("met") for reply in replies] == [True, None, True]
     for before, reply in zip([None, *replies], replies, strict=False):
         assert 0 <= reply["ttft_us"] <= reply["e2el_us"]
         assert reply["ttft_us"] + sum(reply["itl_us"]) <= reply["e2el_us"]
         assert before is None or before["sent_us"] + before["e2el_us"] <= reply["sent_us"]
-    counted = {"requests": 3, "failures": 0, "expected": 2, "met": 2, "prompt_tokens": 14, "generated_tokens": 20}
+    counted = {"requests": 3, "failures": 0, "expected": 2, "met": 2, "prompt_tokens": 13, "generated_tokens": 19}
     assert summary["type"] == "summary"
     assert {key: summary[key] for key in counted} == counted
     first, middle, last = sorted(reply["e2el_us"] for reply in replies)
