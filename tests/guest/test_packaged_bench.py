@@ -68,7 +68,7 @@ def test_answers_each_request_and_sums_up(driver: Driver) -> None:
 def test_tiny_knows_its_lines(driver: Driver) -> None:
     """What the embedded model was taught is an evaluation set that it passes whole, follow-ups with their history."""
     lines = json.loads((Path(wit_llm.__file__).parent / "embedded" / "tiny" / "lines.json").read_text())
-    requests = []
+    requests: list[dict[str, object]] = []
     for talk in lines:
         messages: list[dict[str, str]] = []
         for question, answer in talk:

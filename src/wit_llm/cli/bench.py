@@ -99,7 +99,7 @@ def bench(  # noqa: PLR0913 -- a parameter for each option
     plot: Path | None,
 ) -> None:
     """
-    Measure how fast a graph answers prompts, and what the sandbox costs.
+    Measure how fast a graph is, and what the sandbox costs.
 
     Each load is put on GRAPH through guests, one for each client, and directly, from this program's own threads, in
     turns after a warm-up. Replies are greedy and looked at first: one that fails, has another number of tokens than was
