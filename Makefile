@@ -2,8 +2,10 @@
 PYTHON ?= python3
 PIP := .venv/bin/pip --quiet --disable-pip-version-check
 RUN := .venv/bin/
+# As many processes as there are cores, up to four: each loads its own graphs, and takes a gigabyte or two.
+TEST := $(RUN)pytest -n auto --maxprocesses 4 --dist loadscope
 
-.PHONY: demo test check fix bench
+.PHONY: demo test check lint fix bench
 
 # What a user installs: quick, and enough to chat.
 .venv/.core: pyproject.toml
@@ -22,15 +24,18 @@ RUN := .venv/bin/
 demo: .venv/.core
 	@sh examples/demo.sh
 
-test: check
-	$(RUN)pytest -m slow
+# The whole suite; `check` leaves out what takes seconds.
+test: lint
+	$(TEST)
 
-check: .venv/.dev
+check: lint
+	$(TEST) -m "not slow"
+
+lint: .venv/.dev
 	$(RUN)ruff format --check .
 	$(RUN)ruff check .
 	$(RUN)mypy
-	$(RUN)pytest tests/test_layers.py tests/test_architecture.py
-	$(RUN)pytest -m "not slow"
+	$(RUN)pytest -q tests/test_layers.py tests/test_architecture.py
 
 fix: .venv/.dev
 	$(RUN)ruff check --fix .

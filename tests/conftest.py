@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import pytest
 
 from tests.architecture import ROOT
-from tests.guest.driver.build import build
+from tests.guest.driver.build import build, held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -146,5 +146,7 @@ class Driver:
 def driver() -> Iterator[Driver]:
     """The guest that runs the Python source it is handed, built once for each state of its own source."""
     driver = Driver(build(CACHE / "driver"))
+    with held(CACHE / "driver"):  # compiled before two processes of a run want it at once
+        driver.run("")
     yield driver
     driver.close()

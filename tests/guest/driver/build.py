@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,19 +47,27 @@ def component(
     worlds = [Path(word) for word in wanted if word.endswith(".wit")]
     beside = [path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     built = cache / f"{app.stem}-{_digest(wanted, [app, *WIT.rglob('*.wit'), *worlds, *beside])}.wasm"
-    if built.exists():
-        return built
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+    with held(cache), tempfile.TemporaryDirectory(dir=cache) as scratch:
+        if built.exists():
+            return built
         out = Path(scratch) / "guest.wasm"
         tool = Path(sys.executable).with_name("componentize-py")
         command = [str(tool), "-d", str(WIT), "-w", world, *(options or []), "componentize", app.stem]
         for folder in dict.fromkeys([app.parent, *folders]):
             command += ["-p", str(folder)]
         subprocess.run([*command, "-o", str(out)], check=True, capture_output=True, text=True)
-        # In one step, because another test process may be building the same file.
+        # In one step, as a process that dies meanwhile must not leave half of it.
         out.replace(built)
     return built
+
+
+@contextmanager
+def held(cache: Path) -> Iterator[None]:
+    """For one process at a time, of those that fill the same folder: what one makes, the others find."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _digest(words: list[str], files: list[Path]) -> str:
