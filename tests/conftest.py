@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from wit_llm import Host, Limits, Outcome
     from wit_llm.events import Sink
 
+# For PyTorch, here and in whatever a test starts: two threads that wait for each other on a busy machine are ten times
+# slower than one, and tests run beside each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # compiled guests are kept between runs: a Python guest takes ten seconds to compile
 CACHE = ROOT / ".cache"
 
