@@ -69,10 +69,10 @@ def ours(line: Line, folder: Path, precision: str) -> None:
             self.token_ids: list[int] = []
             self.over = Event()
 
-        def accepted(self, _at_ns: int, _cached_tokens: int | None) -> None:
+        def accepted(self, at_ns: int, cached_tokens: int | None = None) -> None:
             """Nothing is done about it."""
 
-        def tokens(self, token_ids: Sequence[int], end: End | None, _at_ns: int, _logprobs: object) -> None:
+        def tokens(self, token_ids: Sequence[int], end: End | None, at_ns: int, logprobs: object = ()) -> None:  # noqa: ARG002
             """Keep them."""
             self.token_ids += token_ids
             if end is not None:
@@ -116,14 +116,14 @@ def generate(line: Line, folder: Path, precision: str) -> None:
         input_ids = torch.tensor([[0] * gap + ids for gap, ids in zip(gaps, work.prompts, strict=True)])
         attention_mask = torch.tensor([[0] * gap + [1] * (longest - gap) for gap in gaps])
         with torch.inference_mode():
-            rows = model.generate(
+            rows: torch.Tensor = model.generate(  # type: ignore[assignment, misc]  # of a mixin, with a union of results
                 input_ids,
                 attention_mask=attention_mask,
                 max_new_tokens=max(work.reply_tokens),
                 do_sample=False,
                 pad_token_id=0,
-            ).tolist()
-        replies = [row[longest:][:count] for row, count in zip(rows, work.reply_tokens, strict=True)]
+            )
+        replies = [row[longest:][:count] for row, count in zip(rows.tolist(), work.reply_tokens, strict=True)]
         line.send(Done(replies, time.perf_counter() - began))
 
 

@@ -101,6 +101,6 @@ def _save_weights(folder: Path) -> None:
             eos_token_id=2,
         )
     )
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.bfloat16().save_pretrained(folder)
     generation = {"do_sample": False, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     GenerationConfig.from_dict(generation).save_pretrained(folder)

@@ -24,7 +24,9 @@ def ask(context, data, **shape):
 """
 
 
-@pytest.mark.parametrize("graph", ["tiny", "tiny,backend=pytorch", "echo", "echo-worker"])
+@pytest.mark.parametrize(
+    "graph", ["tiny", pytest.param("tiny,backend=pytorch", marks=pytest.mark.slow), "echo", "echo-worker"]
+)
 def test_an_input_named_prompt_is_answered(driver: Driver, graph: str) -> None:
     """The reply is that of a session's first turn, word for word, and each prompt stands alone."""
     name = graph.partition(",")[0]

@@ -12,7 +12,7 @@ from tests.conftest import Driver
 from wit_llm.events import Event, TensorsAdmitted
 
 LINES = Path(wit_llm.__file__).parent / "embedded" / "tiny" / "lines.json"
-BACKENDS = ["openvino", "pytorch"]
+BACKENDS = ["openvino", pytest.param("pytorch", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
