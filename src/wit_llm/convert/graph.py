@@ -20,7 +20,10 @@ from openvino.op.util import Variable, VariableInfo
 from wit_llm.errors import OperatorError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    import numpy.typing as npt
 
     from wit_llm.convert.architecture import Architecture
     from wit_llm.weights import Weights
@@ -121,21 +124,22 @@ class Layer:
     def attention(self, hidden: Node, inputs: Inputs, shared: Shared) -> tuple[Node, list[Node]]:
         """Attend over past and present, [batch, token, hidden]; with it come the nodes that write the cache."""
         heads, cached_heads = self._architecture.heads, self._architecture.cached_heads
-        queries = _rotated(self._split("q", hidden, heads), shared)
-        keys = _rotated(self._split("k", hidden, cached_heads), shared)
-        values = self._split("v", hidden, cached_heads)
+        projected = self._linear(hidden, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+        queries = _rotated(self._heads(projected[0], heads, "self_attn.q_norm"), shared)
+        keys = _rotated(self._heads(projected[1], cached_heads, "self_attn.k_norm"), shared)
+        values = self._heads(projected[2], cached_heads)
         all_keys, write_keys = self._cached("key", keys, inputs, shared)
         all_values, write_values = self._cached("value", values, inputs, shared)
         mixed = op.scaled_dot_product_attention(
             queries, self._repeated(all_keys, shared), self._repeated(all_values, shared), shared.mask
         )  # [batch, head, token, head size] f32
         joined = op.reshape(op.transpose(mixed, _ints(0, 2, 1, 3)), _ints(0, 0, -1), special_zero=True)
-        return self._linear("self_attn.o_proj", joined), [write_keys, write_values]
+        return self._linear(joined, "self_attn.o_proj")[0], [write_keys, write_values]
 
     def feed_forward(self, hidden: Node) -> Node:
         """Apply the gated feed-forward block, [batch, token, hidden]."""
-        gate = op.swish(self._linear("mlp.gate_proj", hidden))
-        return self._linear("mlp.down_proj", op.multiply(gate, self._linear("mlp.up_proj", hidden)))
+        gate, up = self._linear(hidden, "mlp.gate_proj", "mlp.up_proj")
+        return self._linear(op.multiply(op.swish(gate), up), "mlp.down_proj")[0]
 
     def _name(self, part: str, kind: str = "weight") -> str:
         return f"model.layers.{self._number}.{part}.{kind}"
@@ -143,18 +147,34 @@ class Layer:
     def _has(self, part: str, kind: str = "weight") -> bool:
         return self._name(part, kind) in self._weights.dimensions
 
-    def _linear(self, part: str, hidden: Node) -> Node:
-        product = op.matmul(hidden, _matrix(self._weights, self._name(part)), transpose_a=False, transpose_b=True)
-        if not self._has(part, "bias"):
-            return product
-        return op.add(product, _constant(self._weights, self._name(part, "bias")))
+    def _linear(self, hidden: Node, *parts: str) -> Sequence[ov.Output]:
+        """
+        Project by each part, all in one product: a token at a time, what surrounds a product is much of its cost.
 
-    def _split(self, letter: str, hidden: Node, heads: int) -> Node:
-        """Project, and give each head its own axis: [batch, head, token, head size]."""
+        ``benchmarks/EXPERIMENTS.md`` has what that brings.
+        """
+        matrix = _matrix(self._weights, *(self._name(part) for part in parts))
+        product = op.matmul(hidden, matrix, transpose_a=False, transpose_b=True)
+        rows = [self._weights.dimensions[self._name(part)][0] for part in parts]
+        if any(self._has(part, "bias") for part in parts):
+            biases = [
+                _values(self._weights, self._name(part, "bias"))
+                if self._has(part, "bias")
+                else np.zeros(row, np.float32)
+                for part, row in zip(parts, rows, strict=True)
+            ]
+            product = op.add(product, op.constant(np.concatenate(biases)))
+        if len(parts) > 1:
+            product = op.variadic_split(product, op.constant(2), _ints(*rows))
+        outputs: Sequence[ov.Output] = product.outputs()
+        return outputs
+
+    def _heads(self, projected: ov.Output, heads: int, norm: str | None = None) -> Node:
+        """Give each head its own axis, [batch, head, token, head size], and normalise it where the model does."""
         wanted = _ints(0, 0, heads, self._architecture.head_size)
-        split = op.reshape(self._linear(f"self_attn.{letter}_proj", hidden), wanted, special_zero=True)
-        if self._has(f"self_attn.{letter}_norm"):
-            split = self.norm(split, f"self_attn.{letter}_norm")
+        split = op.reshape(projected, wanted, special_zero=True)
+        if norm is not None and self._has(norm):
+            split = self.norm(split, norm)
         return op.transpose(split, _ints(0, 2, 1, 3))
 
     def _cached(self, kind: str, present: Node, inputs: Inputs, shared: Shared) -> tuple[Node, Node]:
@@ -214,7 +234,7 @@ def _mask(inputs: Inputs) -> Node:
     return op.select(op.logical_and(not_later, real), op.constant(np.float32(0)), op.constant(UNSEEN_SCORE))
 
 
-def _constant(weights: Weights, name: str) -> Node:
+def _values(weights: Weights, name: str) -> npt.NDArray[np.float32]:
     """
     A weight.
 
@@ -225,16 +245,17 @@ def _constant(weights: Weights, name: str) -> Node:
     # Comparing finds NaN, too.
     if not max(values.max(initial=0), -values.min(initial=0)) <= _MOST:
         raise OperatorError(f"weight {name} has numbers beyond 65504 or none at all, which FP16 does not hold")
-    return op.constant(values)
+    return values
 
 
-def _matrix(weights: Weights, name: str) -> Node:
+def _matrix(weights: Weights, *names: str) -> Node:
     """
-    A weight as FP16 in the file and FP32 in the graph.
+    Weights, one below the other, as FP16 in the file and FP32 in the graph.
 
-    OpenVINO's own pass makes it so, as only that leaves the mark by which the engine keeps FP16 in memory.
+    OpenVINO's own pass makes them so, as only that leaves the mark by which the engine keeps FP16 in memory.
     """
-    alone = ov.Model([op.result(_constant(weights, name))], [])
+    values = [_values(weights, name) for name in names]
+    alone = ov.Model([op.result(op.constant(np.concatenate(values) if len(values) > 1 else values[0]))], [])
     compress_model_transformation(alone)
     return alone.get_results()[0].input_value(0).get_node()
 
@@ -243,7 +264,7 @@ def _rms_norm(hidden: Node, weights: Weights, name: str, epsilon: float) -> Node
     mean_square = op.reduce_mean(op.power(hidden, op.constant(np.float32(2))), _ints(-1), keep_dims=True)
     root = op.sqrt(op.add(mean_square, op.constant(np.float32(epsilon))))
     normalised = op.multiply(hidden, op.divide(op.constant(np.float32(1)), root))
-    return op.multiply(_constant(weights, name), normalised)
+    return op.multiply(op.constant(_values(weights, name)), normalised)
 
 
 def _rotated(heads: Node, shared: Shared) -> Node:
