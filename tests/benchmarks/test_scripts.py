@@ -25,6 +25,7 @@ SMALLEST = {
     "neighbour": ((), 3),
     "prompt": (("--model", str(TINY)), 3),
     "second_turn": (("--model", str(TINY)), 2),
+    "settings": ((f"tiny={TINY}", f"u8={TINY},settings.kv_cache_precision=u8"), 6),
     "startup": ((), 6),
     "structured": (("--model", str(TINY)), 4),
     "tensors": ((), 18),
