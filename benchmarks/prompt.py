@@ -98,14 +98,14 @@ def direct(line: Line, folder: Path) -> None:
     import openvino_genai as genai
     from tokenizers import Tokenizer
 
-    from wit_llm.backends.openvino import Settings
+    from wit_llm.backends.openvino_settings import Settings
 
     settings = Settings(cache_size_gb=CACHE_GB)  # what our own backend makes its scheduler from
     scheduler = genai.SchedulerConfig()
     scheduler.cache_size = settings.cache_size_gb
     scheduler.enable_prefix_caching = settings.prefix_caching
     scheduler.max_num_batched_tokens = settings.max_num_batched_tokens
-    pipeline = genai.ContinuousBatchingPipeline(str(folder), scheduler, "CPU", settings.properties())
+    pipeline = genai.ContinuousBatchingPipeline(str(folder), scheduler, "CPU", settings.of_replies("CPU"))
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     number = 0
     while (question := line.recv()) is not None:

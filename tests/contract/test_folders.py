@@ -165,7 +165,8 @@ def test_openvino_says_what_is_wrong_with_a_folder(tmp_path: Path, make: Callabl
         pytest.param(
             {"cache": "1"},
             "setting 'cache' of backend 'openvino' is unknown; known: cache_size_gb, prefix_caching, "
-            "max_num_batched_tokens, max_num_seqs, num_threads, precision, kv_cache_precision, constraints_mb",
+            "max_num_batched_tokens, max_num_seqs, num_threads, precision, kv_cache_precision, constraints_mb, "
+            "prompt_lookup",
             id="unknown",
         ),
         pytest.param(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 import openvino as ov
 import openvino_genai as genai
@@ -17,6 +16,7 @@ from wit_llm.backends.folder import places
 from wit_llm.backends.openvino_gguf import gguf_file, read_gguf, takes_and_gives, translated
 from wit_llm.backends.openvino_grammar import ebnf, prepared_bytes, vocabulary_folder
 from wit_llm.backends.openvino_scores import score
+from wit_llm.backends.openvino_settings import NGRAM_TOKENS, Settings
 from wit_llm.backends.openvino_tensors import BEAMS, OpenVINO, Raw, failures, reason
 from wit_llm.backends.settings import parse
 from wit_llm.backends.vocabulary import read_vocabulary
@@ -43,41 +43,6 @@ _MAX_LOGPROBS = 0
 _CPU_BLOCK_TOKENS = 32
 _CACHE_BYTES = 1 << 30
 _CACHE_WINDOWS = 16
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """
-    What the operator may choose.
-
-    Args:
-        cache_size_gb: Of the KV cache, once and for all; none is as ``_kv_blocks`` says.
-        prefix_caching: Keep the KV state of tokens that were seen, for prompts that begin with them.
-        max_num_batched_tokens: Tokens of one step, and so how long a cancel may take.
-        max_num_seqs: Requests at once; more than these wait.
-        num_threads: Of the CPU; none is the library's choice.
-        precision: Of the arithmetic; none is what the model says, for tensors and for scores, and for replies the
-            device's own: bf16 where the CPU has it.
-        kv_cache_precision: Of the KV cache; none is the library's choice, u8 on the CPU.
-        constraints_mb: What constraints that were seen may take, about, until the pipeline is built anew.
-    """
-
-    cache_size_gb: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    prefix_caching: bool = True
-    max_num_batched_tokens: Annotated[int, msgspec.Meta(ge=1)] = 256
-    max_num_seqs: Annotated[int, msgspec.Meta(ge=1)] = 64
-    num_threads: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    precision: Literal["f32", "f16", "bf16"] | None = None
-    kv_cache_precision: Literal["u8", "f16", "bf16", "f32"] | None = None
-    constraints_mb: Annotated[int, msgspec.Meta(ge=1)] = 256
-
-    def properties(self) -> dict[str, object]:
-        """The library's names for those that are its own."""
-        named = {
-            "INFERENCE_NUM_THREADS": self.num_threads,
-            "INFERENCE_PRECISION_HINT": self.precision,
-            "KV_CACHE_PRECISION": self.kv_cache_precision,
-        }
-        return {name: value for name, value in named.items() if value is not None}
 
 
 def load(folder: Path, target: Target, settings: Mapping[str, str], signature: Signature) -> OpenVINO:
@@ -177,7 +142,7 @@ class _Recipe:
             scheduler.cache_size = self.settings.cache_size_gb
         else:
             scheduler.num_kv_blocks = self._kv_blocks()
-        properties = self.settings.properties()
+        properties = self.settings.of_replies(self.device)
         try:
             if self.vocabulary is None:
                 return genai.ContinuousBatchingPipeline(str(self.source), scheduler, self.device, properties)
@@ -269,7 +234,11 @@ class LanguageModel(OpenVINO):
             self._make_room(decoding.constraint)
         input_ids = np.frombuffer(admitted["input_ids"].data, np.int64)  # [tokens]
         with failures("taking up a request"):
-            handle = self._pipeline.add_request(request, ov.Tensor(input_ids[np.newaxis]), _generation_config(decoding))
+            config = _generation_config(decoding)
+            if self._recipe.settings.prompt_lookup is not None:
+                config.num_assistant_tokens = self._recipe.settings.prompt_lookup
+                config.max_ngram_size = NGRAM_TOKENS
+            handle = self._pipeline.add_request(request, ov.Tensor(input_ids[np.newaxis]), config)
         matcher = self._matchers.matcher(decoding.constraint) if self._matchers and decoding.constraint else None
         self._live[request] = _Live(handle, decoding.logprobs is not None, matcher)
         self._entering = request
