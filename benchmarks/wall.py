@@ -10,28 +10,20 @@ ways.
 
 from __future__ import annotations
 
-import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import wasmtime
-from measure import BENCH, CACHE, ROOT, Bar, Of, Report, Row, in_turns, parser
-from wasmtime import component as wit
+from measure import CACHE, ROOT, Bar, Of, Report, Row, in_turns, parser
+from stock import Stock
 
 from wit_llm import Host
 
 BAR = Bar(Of.RATIO, at_least=8)
 SMALL_CALLS = 200
-WASI = ("wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/")
-
-Store = wasmtime.Store | wasmtime.StoreContext | wasmtime.Caller
-HostFunction = Callable[..., Any]
 
 GUEST = """
 size, rounds, calls = map(int, sys.argv[1:])
@@ -100,99 +92,33 @@ class Took:
         return cls(*json.loads(printed))
 
 
-class Stock:
+class Tensors:
     """
-    The guest on wasmtime-py as its documentation has it: functions of `wasi:nn/tensor`, and every other import traps.
+    The guest with `wasi:nn/tensor` as wasmtime-py ships its conversions.
 
     Args:
         component: Its file.
     """
 
     def __init__(self, component: Path) -> None:
-        self._engine = wasmtime.Engine()
-        self._component = _compiled(self._engine, component)
-        self._resources: dict[str, int] = {}
-        self._reps = itertools.count(1)
-        self._tensors: dict[int, tuple[list[int], str, bytes]] = {}
-        self._linker = wit.Linker(self._engine)
-        self._linker.add_wasip2()
-        offered: dict[str, HostFunction] = {
+        self._stock = Stock(component)
+        functions = {
             "[constructor]tensor": self._new,
-            "[method]tensor.dimensions": lambda store, tensor: self._get(store, tensor)[0],
-            "[method]tensor.ty": lambda store, tensor: self._get(store, tensor)[1],
-            "[method]tensor.data": lambda store, tensor: self._get(store, tensor)[2],
+            "[method]tensor.dimensions": lambda store, tensor: self._stock.look(store, tensor)[0],
+            "[method]tensor.ty": lambda store, tensor: self._stock.look(store, tensor)[1],
+            "[method]tensor.data": lambda store, tensor: self._stock.look(store, tensor)[2],
         }
-        # By hand: define_unknown_imports_as_traps of wasmtime 50.0.1 takes WASI 0.2.9, which the guest wants, for
-        # unknown, although the linker's own is taken for it where nothing else is there.
-        with self._linker.root() as root:
-            for name, interface in self._component.type.imports(self._engine).items():
-                if isinstance(interface.ty, wit.ComponentInstanceType) and not name.startswith(WASI):
-                    self._define(root, name, interface.ty, offered if name.startswith("wasi:nn/tensor@") else {})
+        self._stock.offer({"wasi:nn/tensor": functions})
 
-    def _define(
-        self, root: wit.LinkerInstance, name: str, ty: wit.ComponentInstanceType, offered: dict[str, HostFunction]
-    ) -> None:
-        """One interface, of which what is not offered traps."""
-        with root.add_instance(name) as instance:
-            for item, extern in ty.exports(self._engine).items():
-                if isinstance(extern.ty, wit.ResourceType):
-                    number = self._resources.setdefault(item, len(self._resources) + 1)
-                    instance.add_resource(item, wit.ResourceType.host(number), lambda _store, rep: self._drop(rep))
-                elif isinstance(extern.ty, wit.FuncType):
-                    instance.add_func(item, offered.get(item, _trap))
-
-    def _drop(self, rep: int) -> None:
-        del self._tensors[rep]
-
-    def _new(self, _store: Store, dimensions: list[int], ty: str, data: bytes) -> wit.ResourceHost:
-        rep = next(self._reps)
-        self._tensors[rep] = (dimensions, ty, data)
-        return wit.ResourceHost.own(rep, self._resources["tensor"])
-
-    def _get(self, store: Store, tensor: wit.ResourceAny) -> tuple[list[int], str, bytes]:
-        return self._tensors[tensor.to_host(store).rep]
+    def _new(self, _store: object, dimensions: list[int], ty: str, data: bytes) -> object:
+        return self._stock.give("tensor", (dimensions, ty, data))
 
     def run(self, arguments: Sequence[str]) -> bytes:
         """What a run of the guest prints."""
-        printed = bytearray()
-
-        def write(data: bytes) -> int:
-            printed.extend(data)
-            return len(data)
-
-        wasi = wasmtime.WasiConfig()
-        wasi.argv = ["driver", *arguments]
-        wasi.stdout_custom = write
-        wasi.inherit_stderr()
-        store = wasmtime.Store(self._engine)
-        store.set_wasi(wasi)
-        instance = self._linker.instantiate(store, self._component)
-        interface = instance.get_export_index(store, "wasi:cli/run@0.2.0")
-        index = instance.get_export_index(store, "run", interface)
-        function = None if index is None else instance.get_func(store, index)
-        if function is None:
-            raise RuntimeError("the guest exports no `run`")
-        function(store)
-        store.close()
-        return bytes(printed)
+        return self._stock.run(arguments)
 
 
-def _trap(*_arguments: object) -> None:
-    raise RuntimeError("the guest has no use for this")
-
-
-def _compiled(engine: wasmtime.Engine, component: Path) -> wit.Component:
-    """Compiled once: a Python guest takes ten seconds."""
-    kept = BENCH / f"{component.stem}-{version('wasmtime')}.cwasm"
-    if not kept.exists():
-        BENCH.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(".part")
-        part.write_bytes(wit.Component(engine, component.read_bytes()).serialize())
-        part.replace(kept)
-    return wit.Component.deserialize_file(engine, str(kept))
-
-
-def _guest() -> Path:
+def python_guest() -> Path:
     """The test-suite's Python guest, which runs the source that it is handed."""
     build = ROOT / "tests" / "guest" / "driver" / "build.py"
     built = subprocess.run(
@@ -208,7 +134,7 @@ def _ours(host: Host, component: Path, work: Work) -> Took:
     return Took.read(outcome.stdout)
 
 
-def _measure(report: Report, work: Work, host: Host, component: Path, stock: Stock) -> None:
+def _measure(report: Report, work: Work, host: Host, component: Path, stock: Tensors) -> None:
     """One size, both ways."""
     rounds = list(
         in_turns(
@@ -229,8 +155,8 @@ def _measure(report: Report, work: Work, host: Host, component: Path, stock: Sto
 def main() -> int:
     """Measure each size."""
     report = Report(__doc__, parser(__doc__).parse_args(), {work.name: f"{work.size} bytes" for work in WORKS})
-    component = _guest()
-    stock = Stock(component)
+    component = python_guest()
+    stock = Tensors(component)
     with Host(cache_dir=CACHE / "wit-llm") as host:
         for work in WORKS:
             _measure(report, work, host, component, stock)

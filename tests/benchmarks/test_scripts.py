@@ -20,9 +20,11 @@ BENCHMARKS = ROOT / "benchmarks"
 TINY = ROOT / "src" / "wit_llm" / "embedded" / "tiny"
 # What keeps a run small, and how many rows it has.
 SMALLEST = {
+    "at_once": (("--model", str(TINY)), 1),
     "batching": (("--model", str(TINY)), 3),
     "convert": (("--model", str(TINY), "--other", str(TINY)), 3),
     "neighbour": ((), 3),
+    "per_token": ((), 4),
     "prompt": (("--model", str(TINY)), 3),
     "second_turn": (("--model", str(TINY)), 2),
     "settings": ((f"tiny={TINY}", f"u8={TINY},settings.kv_cache_precision=u8"), 6),
