@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import threading
+import queue
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -43,8 +44,8 @@ class Bell:
     def __init__(self, deadline: float | None = None) -> None:
         # A number of the guest's own, never used again.
         self.guest = next(_GUESTS)
-        self._condition = threading.Condition()
-        self._rings = 0
+        # Holds something since the last ring that nobody has seen.
+        self._rung: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._deadline = deadline
         self._closed = False
 
@@ -55,9 +56,8 @@ class Bell:
 
     def ring(self) -> None:
         """Make the waiting thread look again; any thread may."""
-        with self._condition:
-            self._rings += 1
-            self._condition.notify_all()
+        if self._rung.empty():
+            self._rung.put(None)
 
     def wait_for(self, ready: Callable[[], bool], until: float | None = None, sources: Sequence[Source] = ()) -> bool:
         """
@@ -77,39 +77,36 @@ class Bell:
         """
         if ready():
             return True
+        end = until if self._deadline is None else self._deadline if until is None else min(until, self._deadline)
+        own = sources[0] if len(sources) == 1 else None
+        entered = False
         try:
-            return self._wait_for(ready, until, sources)
+            while True:
+                if self._closed:
+                    raise DeadlinePassed("the guest has been stopped")
+                left = None if end is None else max(0.0, end - time.monotonic())
+                fetched = own.fetch(FETCH_S if left is None else min(left, FETCH_S)) if own else None
+                if fetched is None and left != 0:
+                    if entered:
+                        self._sleep(left)
+                    else:
+                        entered = self._enter(sources)
+                if ready():
+                    return True
+                if left == 0 and not fetched:
+                    if self._deadline is not None and time.monotonic() >= self._deadline:
+                        raise DeadlinePassed("the guest's time is over")
+                    return False
         finally:
             for source in sources:
                 source.leave(self)
 
-    def _wait_for(self, ready: Callable[[], bool], until: float | None, sources: Sequence[Source]) -> bool:
-        own = sources[0] if len(sources) == 1 else None
-        ends = [end for end in (until, self._deadline) if end is not None]
-        entered = False
-        while True:
-            rings = self._rings
-            if ready():
-                return True
-            if self._closed:
-                raise DeadlinePassed("the guest has been stopped")
-            left = max(0.0, min(ends) - time.monotonic()) if ends else None
-            fetched = own.fetch(FETCH_S if left is None else min(left, FETCH_S)) if own else None
-            if fetched:
-                continue
-            if left == 0:
-                if self._deadline is not None and time.monotonic() >= self._deadline:
-                    raise DeadlinePassed("the guest's time is over")
-                return ready()
-            if fetched is None and entered:
-                self._sleep(rings, left)
-            elif fetched is None:
-                entered = True
-                for source in sources:
-                    source.enter(self, fetches=own is not None)
+    def _enter(self, sources: Sequence[Source]) -> bool:
+        for source in sources:
+            source.enter(self, fetches=len(sources) == 1)
+        return True
 
-    def _sleep(self, rings: int, timeout_s: float | None) -> None:
-        """Until the bell has rung more than so many times."""
-        with self._condition:
-            if self._rings == rings:
-                self._condition.wait(timeout_s)
+    def _sleep(self, timeout_s: float | None) -> None:
+        """Until the bell rings, where it has not rung since the last sleep."""
+        with contextlib.suppress(queue.Empty):
+            self._rung.get(timeout=timeout_s)

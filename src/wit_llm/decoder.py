@@ -40,15 +40,22 @@ class ByteDecoder:
     def __init__(self, bytes_of: Callable[[int], bytes], hidden: Container[int], *, whole: bool = False) -> None:
         self._bytes_of = bytes_of
         self._hidden = hidden
-        self._utf8 = codecs.getincrementaldecoder("utf-8")("ignore" if whole else "replace")
+        self._errors = "ignore" if whole else "replace"
+        self._held = b""
 
     def push(self, token_id: int) -> str:
         """As ``Decoder``."""
-        return "" if token_id in self._hidden else self._utf8.decode(self._bytes_of(token_id))
+        if token_id in self._hidden:
+            return ""
+        data = self._held + self._bytes_of(token_id)
+        text, used = codecs.utf_8_decode(data, self._errors)
+        self._held = data[used:]
+        return text
 
     def flush(self) -> str:
         """As ``Decoder``."""
-        return self._utf8.decode(b"", final=True)
+        held, self._held = self._held, b""
+        return codecs.utf_8_decode(held, self._errors, True)[0]  # noqa: FBT003 -- C takes no keywords
 
     def bytes_of(self, token_id: int) -> bytes:
         """As ``Decoder``."""

@@ -18,7 +18,7 @@ from wit_llm.options import Options, Tool
 from wit_llm.text.formats.reasoning import Thinking
 from wit_llm.text.formats.reply import ReplyReader
 from wit_llm.text.formats.table import FAMILIES, REASONING, Formats
-from wit_llm.text.message import Call, FinishReason, Reasoning, ReasoningEvent, Role, Say, Text, TextEvent, merged
+from wit_llm.text.message import Call, FinishReason, Reasoning, Role, Say, Text, merged
 from wit_llm.text.tools import CallIds, Tools, read_tools
 
 if TYPE_CHECKING:
@@ -92,11 +92,11 @@ def test_events_add_up_to_the_message(said: Said) -> None:
     """Every call is one event, complete; texts in a row are the text."""
     _, events = _reply(said, [(token_id,) for arrival in said.arrivals for token_id in arrival])
     assert [event for event in events if isinstance(event, Call)] == [p for p in said.parts if isinstance(p, Call)]
-    texts = "".join(event.text for event in events if isinstance(event, TextEvent))
+    texts = "".join(event.text for event in events if isinstance(event, Text))
     assert texts == "".join(part.text for part in said.parts if isinstance(part, Text))
-    thoughts = "".join(event.text for event in events if isinstance(event, ReasoningEvent))
+    thoughts = "".join(event.text for event in events if isinstance(event, Reasoning))
     assert thoughts == "".join(part.text for part in said.parts if isinstance(part, Reasoning))
-    assert all(event.text for event in events if isinstance(event, TextEvent | ReasoningEvent))
+    assert all(event.text for event in events if isinstance(event, Text | Reasoning))
 
 
 _WORDS = {
@@ -188,7 +188,7 @@ def test_text_before_a_call_streams_and_a_call_comes_once_it_is_whole() -> None:
         it.asked.give(tuple(piece.encode()))
         seen.append(generation.poll().events)
     assert seen == [
-        *[(TextEvent(text),) for text in ("I", " look", ".")],
+        *[(Text(text),) for text in ("I", " look", ".")],
         *[()] * 7,
         (Call("call00001", "now", "{}"),),
         (),
@@ -203,14 +203,14 @@ def test_reasoning_streams() -> None:
         it.asked.give(MODELS["qwen3.5"].token_ids(piece))
         seen.append(generation.poll().events)
     assert seen == [
-        (ReasoningEvent("Let me"),),
-        (ReasoningEvent(" see"),),
+        (Reasoning("Let me"),),
+        (Reasoning(" see"),),
         (),
-        (ReasoningEvent("\nmore"),),
+        (Reasoning("\nmore"),),
         (),
         (),
         (),
-        (TextEvent("Yes"),),
+        (Text("Yes"),),
     ]
 
 
@@ -251,7 +251,7 @@ def test_without_tools_calls_are_text_and_reasoning_is_apart_all_the_same() -> N
     generation = it.session.start(Say("hi"))
     it.asked.give(MODELS["qwen3"].token_ids("<think>", "Hm", "</think>", '<tool_call>{"name": "now"}'))
     it.asked.end()
-    assert generation.next().events == (ReasoningEvent("Hm"), TextEvent('<tool_call>{"name": "now"}'))
+    assert generation.next().events == (Reasoning("Hm"), Text('<tool_call>{"name": "now"}'))
     assert generation.summary().reason is FinishReason.STOP
 
 
@@ -366,5 +366,5 @@ def test_what_cannot_become_a_call_is_not_held_back(begins: str, shown: bool) ->
     generation = it.session.start(Say("hi"), Options(tools=TOOLS))
     for byte in begins.encode():
         it.asked.give((byte,))
-    said = "".join(event.text for event in generation.poll().events if isinstance(event, TextEvent))
+    said = "".join(event.text for event in generation.poll().events if isinstance(event, Text))
     assert said == (begins if shown else "")

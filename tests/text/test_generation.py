@@ -22,7 +22,7 @@ from wit_llm.text.message import (
     Logprobs,
     Say,
     Summary,
-    TextEvent,
+    Text,
     Usage,
 )
 
@@ -42,7 +42,7 @@ def _started(options: Options | None = None, window: int = 4096) -> tuple[Table,
 
 
 def _texts(*texts: str, finished: bool = False) -> Batch:
-    return Batch(tuple(map(TextEvent, texts)), finished)
+    return Batch(tuple(map(Text, texts)), finished)
 
 
 def _read(generation: Generation) -> str:
@@ -149,12 +149,12 @@ def test_logprobs_of_a_token_come_before_the_text_that_it_completes() -> None:
     first = [Logprobs((Alternative(byte, bytes([byte]), -0.5), Alternative(ord("x"), b"x", -1.5))) for byte in b"Hello"]
     assert generation.next() == Batch(
         (
-            *(event for one, letter in zip(first[:2], "He", strict=True) for event in (one, TextEvent(letter))),
+            *(event for one, letter in zip(first[:2], "He", strict=True) for event in (one, Text(letter))),
             *first[2:4],
-            TextEvent("l"),
+            Text("l"),
             first[4],
             Logprobs((Alternative(END, b"<|end|>", 0.0),)),
-            TextEvent("lo"),
+            Text("lo"),
         ),
         finished=True,
     )
@@ -165,7 +165,7 @@ def test_logprobs_of_a_stop_string_are_told_and_later_ones_are_not() -> None:
     """As many events as tokens that count."""
     table, generation = _started(options=Options(logprobs=0, stop=("b",)))
     table.asked.listener.tokens(tuple(b"abc"), None, time.monotonic_ns(), [(Likelihood(byte, 0.0),) for byte in b"abc"])
-    assert generation.next() == Batch((_logprobs("a"), TextEvent("a"), _logprobs("b")), finished=True)
+    assert generation.next() == Batch((_logprobs("a"), Text("a"), _logprobs("b")), finished=True)
     assert generation.summary().usage.generated_tokens == 2
 
 

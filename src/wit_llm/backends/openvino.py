@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from wit_llm.tensor import Admitted, NamedTensor
 
 _DEVICES = {Target.CPU: "CPU", Target.GPU: "GPU", Target.TPU: "NPU"}
+_RUNNING = genai.GenerationStatus.RUNNING
 _LANGUAGE_MODEL = "openvino_model.xml"
 # Without it, products of FP32 have the eight bits of bf16 where the CPU has that.
 _EXACT = {"EXECUTION_MODE_HINT": "ACCURACY"}
@@ -169,36 +170,32 @@ class _Recipe:
 
 @dataclass(slots=True)
 class _Live:
-    """A request in the pipeline, and how its last token ended it."""
+    """A request in the pipeline."""
 
     handle: genai.GenerationHandle
     logprobs: bool
     matcher: Matcher | None
     cancelled: bool = False
-    reason: genai.GenerationFinishReason = genai.GenerationFinishReason.NONE
 
-    def read(self) -> tuple[Likelihood, ...]:
-        """The tokens that are there, likely or not; a read of none would never return."""
-        read: list[Likelihood] = []
+    def read(self) -> list[genai.GenerationOutput]:
+        """What there is; a read of nothing would never return."""
+        outputs: list[genai.GenerationOutput] = []
         while self.handle.can_read():
-            for output in self.handle.read().values():
-                read += map(Likelihood, output.generated_ids, output.generated_log_probs)
-                self.reason = output.finish_reason
-        return tuple(read)
+            outputs += self.handle.read().values()
+        return outputs
 
-    def check(self, token_ids: Sequence[int], *, stopped: bool) -> None:
-        """
-        Hold the engine to the constraint: it has its own way to read one, and a reply must be right by ours.
 
-        Raises:
-            TooLarge: The constraint is too ambiguous, or what was said too deeply nested.
-            BackendFailure: The engine let something through.
-        """
-        if self.matcher is None:
-            return
-        fits = all(map(self.matcher.accept, token_ids))
-        if not fits or (stopped and not self.matcher.may_end):
-            raise BackendFailure("the engine said what the constraint does not allow")
+def _check(matcher: Matcher, token_ids: Sequence[int], end: End | None) -> None:
+    """
+    Hold the engine to the constraint: it has its own way to read one, and a reply must be right by ours.
+
+    Raises:
+        TooLarge: The constraint is too ambiguous, or what was said too deeply nested.
+        BackendFailure: The engine let something through.
+    """
+    fits = all(map(matcher.accept, token_ids[:-1] if end is End.STOP else token_ids))
+    if not fits or (end is End.STOP and not matcher.may_end):
+        raise BackendFailure("the engine said what the constraint does not allow")
 
 
 class LanguageModel(OpenVINO):
@@ -267,10 +264,12 @@ class LanguageModel(OpenVINO):
 
     def step(self) -> Sequence[Progress | Lost]:
         """One step of the pipeline, which holds the GIL meanwhile."""
+        news: list[Progress | Lost] = []
         with failures("generating"):
             self._pipeline.step()
-            steps = [self._look(request, live) for request, live in self._live.items()]
-        news = [one for one in steps if isinstance(one, Lost) or one.token_ids or one.end is not None]
+            for request, live in self._live.items():
+                if (one := self._look(request, live)) is not None:
+                    news.append(one)
         for one in news:
             if one.request == self._entering:
                 self._entering = None
@@ -278,24 +277,34 @@ class LanguageModel(OpenVINO):
                 del self._live[one.request]
         return news
 
-    def _look(self, request: int, live: _Live) -> Progress | Lost:
-        read = live.read()
-        token_ids = tuple(one.token_id for one in read)
-        logprobs = tuple((one,) for one in read) if live.logprobs else ()
+    def _look(self, request: int, live: _Live) -> Progress | Lost | None:
+        """What a step did for a request; none where there is more to be read of its prompt."""
+        outputs = live.read()
         status = live.handle.get_status()
-        stopped = live.reason == genai.GenerationFinishReason.STOP and status == genai.GenerationStatus.FINISHED
-        try:
-            live.check(token_ids[:-1] if stopped else token_ids, stopped=stopped)
-        except NNError as error:
-            live.handle.cancel()
-            return Lost(request, error)
-        if status == genai.GenerationStatus.RUNNING:
-            return Progress(request, token_ids, None, logprobs)
-        if status == genai.GenerationStatus.FINISHED:
-            return Progress(request, token_ids, End.STOP if stopped else End.LENGTH, logprobs)
-        if live.cancelled:  # the status is IGNORED once the slot is free
-            return Progress(request, token_ids, End.CANCELLED, logprobs)
-        return Lost(request, TooLarge("the prompt and its reply do not fit into the KV cache of the graph"))
+        end = None
+        if status == _RUNNING:
+            if not outputs:
+                return None
+        elif status == genai.GenerationStatus.FINISHED:
+            stopped = outputs and outputs[-1].finish_reason == genai.GenerationFinishReason.STOP
+            end = End.STOP if stopped else End.LENGTH
+        elif live.cancelled:  # the status is IGNORED once the slot is free
+            end = End.CANCELLED
+        else:
+            return Lost(request, TooLarge("the prompt and its reply do not fit into the KV cache of the graph"))
+        token_ids: list[int] = []
+        logprobs: list[tuple[Likelihood]] = []
+        for output in outputs:
+            token_ids += output.generated_ids
+            if live.logprobs:
+                logprobs += zip(map(Likelihood, output.generated_ids, output.generated_log_probs), strict=True)
+        if live.matcher is not None:
+            try:
+                _check(live.matcher, token_ids, end)
+            except NNError as error:
+                live.handle.cancel()
+                return Lost(request, error)
+        return Progress(request, tuple(token_ids), end, tuple(logprobs))
 
     def reset(self) -> None:
         """Build the pipeline anew, as it is broken for good once a step has raised."""

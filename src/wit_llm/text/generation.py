@@ -23,12 +23,9 @@ from wit_llm.text.message import (
     Fragment,
     Logprobs,
     Message,
-    Reasoning,
-    ReasoningEvent,
     Role,
     Summary,
     Text,
-    TextEvent,
     Timing,
     Usage,
     merged,
@@ -92,10 +89,15 @@ class Generation:
         self._decoder = decoder
         self._reader = reader
         self._stops = StopStrings(plan.stop)
+        # Whether what a token says is said, without anything to be looked for in it.
+        self._plain = not plan.stop and reader.plain
         self._bell = bell
         # Guards all below. Held for microseconds, and never while the bell is rung or the engine is told.
         self._lock = threading.Lock()
         self._request: Request | None = None
+        self.sources: tuple[Source, ...] = ()  # where its tokens come from
+        # When it can be read at the latest, on the clock of ``time.monotonic``; none is at some time.
+        self.deadline = None if plan.deadline_ns is None else plan.deadline_ns / 1e9
         self._events: list[Event] = []
         self._parts: list[Part] = []
         self._generated_tokens = 0
@@ -116,6 +118,7 @@ class Generation:
         """Say whom to tell when the reply ends early; it may have ended already."""
         with self._lock:
             self._request = request
+            self.sources = (request.source,)
             over = self._over
         if over:
             request.cancel()
@@ -138,10 +141,10 @@ class Generation:
                 self._finish(FinishReason.DEADLINE, at_ns)
             else:
                 self._take(token_ids, end, logprobs, at_ns)
-            news, early = self._readable, self._over and end is None
-        if early:
+            over = self._over
+        if over and end is None:
             self._cancel()
-        if news:
+        if over or self._events:
             self._bell.ring()
 
     def failed(self, error: NNError) -> None:
@@ -181,8 +184,11 @@ class Generation:
 
     def _hear(self, token_id: int) -> Sequence[Piece]:
         """What a token makes certain."""
+        text = self._decoder.push(token_id)
+        if self._plain:
+            return (Text(text),) if text else ()
         reasoned = self._reader.reasons
-        pieces = self._reader.push(self._decoder.push(token_id))
+        pieces = self._reader.push(text)
         if reasoned:
             self._reasoning_tokens += 1
         elif self._reader.reasons:
@@ -217,9 +223,10 @@ class Generation:
 
     def _show(self, pieces: Sequence[Piece]) -> None:
         """Make an event of each run of one kind."""
-        parts = merged(pieces)
-        self._parts += parts
-        self._events += map(_event, parts)
+        if pieces:
+            parts = merged(pieces)
+            self._parts += parts
+            self._events += parts
 
     def _end(self, reason: FinishReason, now: int) -> None:
         self._total_us = self._us(min(now, self._plan.deadline_ns or now))
@@ -238,7 +245,7 @@ class Generation:
             DeadlinePassed: The guest's own time is over.
         """
         self._wait()
-        return self._read()
+        return Batch(*self._read())
 
     def next_text(self) -> Fragment:
         """
@@ -248,10 +255,14 @@ class Generation:
             NNError: As ``next``.
         """
         while True:
-            batch = self.next()
-            text = "".join(event.text for event in batch.events if isinstance(event, TextEvent))
-            if text or batch.finished:
-                return Fragment(text, batch.finished)
+            self._wait()
+            events, finished = self._read()
+            text = ""
+            for event in events:
+                if isinstance(event, Text):
+                    text += event.text
+            if text or finished:
+                return Fragment(text, finished)
 
     def poll(self) -> Batch:
         """
@@ -260,9 +271,9 @@ class Generation:
         Raises:
             NNError: What the engine failed with.
         """
-        self._bell.wait_for(lambda: self._readable, 0, self.sources)
+        self._bell.wait_for(self._is_readable, 0, self.sources)
         self._end_if_late()
-        return self._read()
+        return Batch(*self._read())
 
     def stop(self) -> None:
         """End early, and keep the text and the turn; from any thread. Never waits."""
@@ -307,19 +318,9 @@ class Generation:
         return Message(Role.ASSISTANT, self.parts)
 
     @property
-    def sources(self) -> tuple[Source, ...]:
-        """Where its tokens come from."""
-        return () if self._request is None else (self._request.source,)
-
-    @property
     def readable(self) -> bool:
         """Whether a read would return without waiting."""
-        return self._readable or self._late(time.monotonic_ns())
-
-    @property
-    def deadline(self) -> float | None:
-        """When it can be read at the latest, on the clock of ``time.monotonic``."""
-        return None if self._plan.deadline_ns is None else self._plan.deadline_ns / 1e9
+        return self._is_readable() or self._late(time.monotonic_ns())
 
     # ------------------------------------------------------------ the session's side
 
@@ -351,9 +352,8 @@ class Generation:
     def _over(self) -> bool:
         return self._reason is not None or self._error is not None
 
-    @property
-    def _readable(self) -> bool:
-        return bool(self._events) or self._over
+    def _is_readable(self) -> bool:
+        return bool(self._events) or self._reason is not None or self._error is not None
 
     def _late(self, now: int) -> bool:
         return self._plan.deadline_ns is not None and now >= self._plan.deadline_ns
@@ -362,7 +362,7 @@ class Generation:
         return (now - self._plan.began_ns) // 1000
 
     def _wait(self) -> None:
-        while not self._bell.wait_for(lambda: self._readable, self.deadline, self.sources):
+        while not self._bell.wait_for(self._is_readable, self.deadline, self.sources):
             self._end_if_late()
 
     def _end_if_late(self) -> None:
@@ -380,7 +380,8 @@ class Generation:
         if request is not None:
             request.cancel()
 
-    def _read(self) -> Batch:
+    def _read(self) -> tuple[tuple[Event, ...], bool]:
+        """What there is, and whether that was the last of it."""
         with self._lock:
             if self._error is not None:
                 raise self._error
@@ -388,7 +389,7 @@ class Generation:
             finished = self._reason is not None
             self._kept = self._kept or finished
             self._finished_seen = finished
-            return Batch(events, finished)
+            return events, finished
 
     def _seen(self) -> FinishReason:
         with self._lock:
@@ -396,12 +397,6 @@ class Generation:
                 failed = f": it failed: {self._error}" if self._error is not None else ""
                 raise InvalidArgument(f"read the generation until it is finished first{failed}")
             return self._reason
-
-
-def _event(piece: Piece) -> Event:
-    if isinstance(piece, Text):
-        return TextEvent(piece.text)
-    return ReasoningEvent(piece.text) if isinstance(piece, Reasoning) else piece
 
 
 _REASON_OF = {End.STOP: FinishReason.STOP, End.CANCELLED: FinishReason.CANCELLED}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from wit_llm.options import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class Role(Enum):
@@ -66,13 +66,16 @@ Part = Text | Reasoning | Media | Call | Outcome
 
 
 _P = TypeVar("_P", bound=Part)
+_RUNS = (Text, Reasoning)  # a union would be made anew at each call
 
 
-def merged(parts: Iterable[_P]) -> tuple[_P, ...]:
+def merged(parts: Sequence[_P]) -> tuple[_P, ...]:
     """Parts in which no text follows a text and no reasoning a reasoning, and none of these is empty."""
+    if len(parts) == 1 and not _is_empty(parts[0]):
+        return (parts[0],)
     kept: list[_P] = []
     for kind, run in groupby((part for part in parts if not _is_empty(part)), type):
-        if issubclass(kind, Text | Reasoning):
+        if issubclass(kind, _RUNS):
             # At once: thousands of tokens, added one by one, would copy the text thousands of times.
             text = "".join(part.text for part in cast("Iterable[Text]", run))
             kept.append(cast("_P", kind(text)))
@@ -82,7 +85,7 @@ def merged(parts: Iterable[_P]) -> tuple[_P, ...]:
 
 
 def _is_empty(part: Part) -> bool:
-    return isinstance(part, Text | Reasoning) and not part.text
+    return isinstance(part, _RUNS) and not part.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,20 +212,6 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class TextEvent:
-    """Whole characters, in order; never empty."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReasoningEvent:
-    """The same of what the model thinks."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Alternative:
     """A token that could have been chosen; ``bytes``, since it can be half a character."""
 
@@ -246,7 +235,8 @@ class Prefill:
     total: int
 
 
-Event = TextEvent | ReasoningEvent | Call | Logprobs | Prefill
+# Text and reasoning are whole characters, in order, and never empty.
+Event = Text | Reasoning | Call | Logprobs | Prefill
 
 
 @dataclass(frozen=True, slots=True)

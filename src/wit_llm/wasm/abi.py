@@ -32,8 +32,32 @@ Lift = Callable[["Handles", Any, Val], Any]
 Lower = Callable[["Handles", Any, Any, Val], None]
 
 _BYTES = ctypes.POINTER(ctypes.c_char)
-_OCTETS = ctypes.POINTER(ctypes.c_ubyte)
-_octets: Any = ctypes.cast
+# Calls of a microsecond, in which Python's lock is kept: to give it up and win it back from other guests takes longer.
+_brief = ctypes.PyDLL(str(ffi.filename))
+
+
+def _function(name: str, *parameters: Any, returns: Any = None) -> Any:
+    """A function of wasmtime's C interface, which takes addresses as they come."""
+    function = getattr(_brief, name)
+    function.argtypes = parameters
+    function.restype = returns
+    return function
+
+
+_val_new = _function(
+    "wasmtime_component_val_new", ctypes.c_void_p, returns=ctypes.POINTER(ffi.wasmtime_component_val_t)
+)
+_val_clone = _function("wasmtime_component_val_clone", ctypes.c_void_p, ctypes.c_void_p)
+_bytes_new = _function("wasm_byte_vec_new", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
+_any_to_host = _function(
+    "wasmtime_component_resource_any_to_host",
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    returns=ctypes.POINTER(ffi.wasmtime_error_t),
+)
+_host_rep = _function("wasmtime_component_resource_host_rep", ctypes.c_void_p, returns=ctypes.c_uint32)
+_host_delete = _function("wasmtime_component_resource_host_delete", ctypes.c_void_p)
 _WRITABLE = 0x200  # PyBUF_WRITE
 _view_of_memory: Any = ctypes.pythonapi.PyMemoryView_FromMemory
 _view_of_memory.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
@@ -96,17 +120,11 @@ def snake(name: str) -> str:
     return name.replace("-", "_")
 
 
-def _name(text: str | bytes) -> Any:
+def _name(data: bytes) -> Any:
     """A new C string; who it is given to owns it."""
-    data = text.encode() if isinstance(text, str) else text
     vec = ffi.wasm_byte_vec_t()
-    ffi.wasm_byte_vec_new(ctypes.byref(vec), len(data), _octets(data, _OCTETS))
+    _bytes_new(ctypes.byref(vec), len(data), data)
     return vec
-
-
-def _chars(data: bytes) -> Any:
-    """The same for C, to be copied from."""
-    return (ctypes.c_ubyte * len(data)).from_buffer_copy(data)
 
 
 def _text(vec: Any) -> str:
@@ -121,7 +139,7 @@ def boxed(write: Lower, handles: Handles, context: Any, value: Any) -> Any:
     except BaseException:
         clear(cell)
         raise
-    return ffi.wasmtime_component_val_new(ctypes.byref(cell))
+    return _val_new(ctypes.byref(cell))
 
 
 def clear(val: Val) -> None:
@@ -337,13 +355,13 @@ def _same_record(payload: Any, fields: dict[str, Any]) -> bool:
 
 def _lift_handle(cls: type, *, owned: bool) -> Lift:
     def lift(handles: Handles, context: Any, val: Val) -> Any:
-        host = ctypes.POINTER(ffi.wasmtime_component_resource_host_t)()
-        error = ffi.wasmtime_component_resource_any_to_host(context, val.of.resource, ctypes.byref(host))
+        host = ctypes.c_void_p()
+        error = _any_to_host(context, val.of.resource, ctypes.byref(host))
         if error:
             ffi.wasmtime_error_delete(error)
             raise LookupError("a handle that is not of this host")
-        rep = ffi.wasmtime_component_resource_host_rep(host)
-        ffi.wasmtime_component_resource_host_delete(host)
+        rep = _host_rep(host)
+        _host_delete(host)
         return handles.pop(rep, cls) if owned else handles.get(rep, cls)
 
     return lift
@@ -397,7 +415,7 @@ def _lower_scalar(kind: int, field: str) -> Lower:
 
 
 def _lower_string(_handles: Handles, _context: Any, value: str, val: Val) -> None:
-    text = _name(value)
+    text = _name(value.encode())
     val.kind = _KIND_STRING
     val.of.string = text
 
@@ -408,7 +426,7 @@ def _lower_enum(ty: Any, hint: Any, where: str) -> Lower:
 
     def lower(_handles: Handles, _context: Any, value: Enum, val: Val) -> None:
         val.kind = _KIND_ENUM
-        val.of.enumeration = _name(value.value)
+        val.of.enumeration = _name(value.value.encode())
 
     return lower
 
@@ -447,22 +465,28 @@ def _lower_record(ty: Any, hint: Any, where: str) -> Lower:
     declared = [snake(name) for name, _ in ty.fields]
     if declared != list(fields):
         raise Mismatch(f"{where}: fields {declared} declared, the host has {list(fields)}")
-    names = [_chars(name.encode()) for name, _ in ty.fields]
+    blank = _blank_record([name.encode() for name, _ in ty.fields])
     writes = [(lowerer(t, fields[snake(name)], f"{where}.{name}"), snake(name)) for name, t in ty.fields]
 
     def lower(handles: Handles, context: Any, value: Any, val: Val) -> None:
-        record = ffi.wasmtime_component_valrecord_t()
-        ffi.wasmtime_component_valrecord_new_uninit(ctypes.byref(record), len(names))
-        data = record.data
-        for i, name in enumerate(names):
-            ffi.wasm_byte_vec_new(ctypes.byref(data[i].name), len(name), name)
-            data[i].val.kind = _KIND_BOOL
-        val.kind = _KIND_RECORD
-        val.of.record = record
+        _val_clone(ctypes.byref(blank), ctypes.byref(val))
+        data = val.of.record.data
         for i, (write, attribute) in enumerate(writes):
             write(handles, context, getattr(value, attribute), data[i].val)
 
     return lower
+
+
+def _blank_record(names: list[bytes]) -> Val:
+    """A record in which every field is ``false``, to be copied; it is there as long as the process."""
+    cell = ffi.wasmtime_component_val_t()
+    record = cell.of.record
+    ffi.wasmtime_component_valrecord_new_uninit(ctypes.byref(record), len(names))
+    for i, name in enumerate(names):
+        record.data[i].name = _name(name)
+        record.data[i].val.kind = _KIND_BOOL
+    cell.kind = _KIND_RECORD
+    return cell
 
 
 def _lower_tuple(ty: Any, hint: Any, where: str) -> Lower:
@@ -526,7 +550,7 @@ def _lower_flags(_handles: Handles, _context: Any, value: Any, val: Val) -> None
     flags = ffi.wasmtime_component_valflags_t()
     ffi.wasmtime_component_valflags_new_uninit(ctypes.byref(flags), len(value))
     for i, flag in enumerate(value):
-        flags.data[i] = _name(flag.value)
+        flags.data[i] = _name(flag.value.encode())
     val.kind = _KIND_FLAGS
     val.of.flags = flags
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import select
 import socket
 import struct
 import threading
@@ -23,16 +22,22 @@ import msgspec
 from wit_llm.errors import TooLarge, WitLLMError
 from wit_llm.tensor import NamedTensor, Tensor, TensorType
 from wit_llm.worker.memory import Incoming, Outgoing, Span
-from wit_llm.worker.messages import Cargo
+from wit_llm.worker.messages import WITH_CARGO, Cargo
 
 VERSION = 2
 MESSAGE_BYTES = 16 << 20
 
 _HEADER = struct.Struct("<HHIQ")  # version, memory files (0 or 1), bytes of the payload, nanoseconds
+_ENCODER = msgspec.msgpack.Encoder()
 _RECEIVE_BYTES = 4 << 10
 _DESCRIPTOR = struct.Struct("i")
+_TIMEVAL = struct.Struct("@ll")
 # One of the frame at hand, and one of the next frame, whose beginning may come in the same read.
 _DESCRIPTORS_AT_ONCE = 2
+_RIGHTS_BYTES = socket.CMSG_LEN(_DESCRIPTOR.size)
+# Plain numbers, for those of an enumeration take Python a thousand steps to compare.
+_CUT_SHORT = int(socket.MSG_CTRUNC)
+_NOW = int(socket.MSG_DONTWAIT)
 
 Out_contra = TypeVar("Out_contra", contravariant=True)
 In_co = TypeVar("In_co", covariant=True)
@@ -56,18 +61,16 @@ class Channel(Protocol[Out_contra, In_co]):
             TooLarge: The message is over ``MESSAGE_BYTES``; nothing was sent.
         """
 
-    def wait(self, timeout_s: float | None) -> bool:
-        """Wait until ``receive`` has something to give, the end included; false where nothing came in time."""
-
     @property
     def sent_ns(self) -> int:
         """When the last message that was received was sent, on the clock of ``time.monotonic_ns``."""
 
-    def receive(self) -> In_co | None:
+    def receive(self, timeout_s: float | None = None) -> In_co | None:
         """
         Wait for one message; none is the end.
 
         Raises:
+            TimeoutError: None has begun to come in time.
             ChannelBroken: What came is no message of this version.
         """
 
@@ -99,8 +102,8 @@ class SocketChannel(Generic[Out, In]):
     def __init__(self, reading: socket.socket, writing: socket.socket, incoming: Any) -> None:  # noqa: ANN401 -- a union has no type of its own
         self._reading = reading
         self._writing = writing
-        self._poll = select.poll()
-        self._poll.register(reading, select.POLLIN)
+        # How long the kernel lets a read wait; by itself for ever.
+        self._patience_s: float | None = None
         self.sent_ns = 0
         self._sending = threading.Lock()
         self._decoder: msgspec.msgpack.Decoder[In] = msgspec.msgpack.Decoder(incoming, dec_hook=self._unpack)
@@ -111,26 +114,32 @@ class SocketChannel(Generic[Out, In]):
 
     def send(self, message: Out) -> None:
         """Hand over one message, as ``Channel`` says."""
+        if not isinstance(message, WITH_CARGO):
+            self._send_frame(_ENCODER.encode(message))
+            return
         outgoing = Outgoing()
         try:
             payload = msgspec.msgpack.encode(message, enc_hook=lambda cargo: _pack(cargo, outgoing))
-            if len(payload) > MESSAGE_BYTES:
-                raise TooLarge(f"a message may have {MESSAGE_BYTES} bytes, got {len(payload)}")
             outgoing.seal()
-            with self._sending:
-                self._send_frame(payload, outgoing.descriptor)
+            self._send_frame(payload, outgoing.descriptor)
         finally:
             outgoing.close()
 
-    def _send_frame(self, payload: bytes, descriptor: int | None) -> None:
-        header = _HEADER.pack(VERSION, descriptor is not None, len(payload), time.monotonic_ns())
-        rights = []
-        if descriptor is not None:
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))]
+    def _send_frame(self, payload: bytes, descriptor: int | None = None) -> None:
+        if len(payload) > MESSAGE_BYTES:
+            raise TooLarge(f"a message may have {MESSAGE_BYTES} bytes, got {len(payload)}")
+        with self._sending:
+            frame = _HEADER.pack(VERSION, descriptor is not None, len(payload), time.monotonic_ns()) + payload
+            self._write(frame, descriptor)
+
+    def _write(self, frame: bytes, descriptor: int | None) -> None:
         try:
-            sent = self._writing.sendmsg([header, payload], rights)
-            if sent < len(header) + len(payload):
-                self._writing.sendall(memoryview(header + payload)[sent:])
+            if descriptor is None:
+                self._writing.sendall(frame)
+            else:
+                rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))]
+                sent = self._writing.sendmsg([frame], rights)
+                self._writing.sendall(memoryview(frame)[sent:])
         except OSError as error:
             raise ChannelBroken(f"the peer is gone: {error.strerror}") from error
         except BaseException:
@@ -138,14 +147,10 @@ class SocketChannel(Generic[Out, In]):
             self.close()
             raise
 
-    def wait(self, timeout_s: float | None) -> bool:
-        """Wait until there is something, as ``Channel`` says."""
-        return bool(self._received) or bool(self._poll.poll(None if timeout_s is None else timeout_s * 1e3))
-
-    def receive(self) -> In | None:
+    def receive(self, timeout_s: float | None = None) -> In | None:
         """Wait for one message, as ``Channel`` says; at the end the descriptors go too."""
         try:
-            message = self._receive()
+            message = self._receive(timeout_s)
         except ChannelBroken:
             self._release()
             raise
@@ -153,17 +158,17 @@ class SocketChannel(Generic[Out, In]):
             self._release()
         return message
 
-    def _receive(self) -> In | None:
-        if not self._fill(_HEADER.size):
+    def _receive(self, timeout_s: float | None) -> In | None:
+        if not self._fill(_HEADER.size, timeout_s):
             return None
         version, files, length, self.sent_ns = _HEADER.unpack_from(self._received)
         if version != VERSION:
             raise ChannelBroken(f"this side speaks version {VERSION} of the protocol, the peer version {version}")
         if files > 1 or length > MESSAGE_BYTES:
             raise ChannelBroken(f"a frame of {length} bytes and {files} memory files is over the limits")
-        if not self._fill(_HEADER.size + length):
+        if not self._fill(_HEADER.size + length, None):
             raise ChannelBroken("the peer went away in the middle of a message")
-        payload = bytes(self._received[_HEADER.size : _HEADER.size + length])
+        payload = self._received[_HEADER.size : _HEADER.size + length]
         del self._received[: _HEADER.size + length]
         if files:
             self._memory = self._open_memory()
@@ -174,16 +179,23 @@ class SocketChannel(Generic[Out, In]):
         finally:
             self._memory = memoryview(b"")
 
-    def _fill(self, wanted: int) -> bool:
-        """Read until so many bytes are there; false where the line ends before."""
+    def _fill(self, wanted: int, timeout_s: float | None) -> bool:
+        """Read until so many bytes are there, having waited so long for the first; false where the line ends before."""
         while len(self._received) < wanted:
+            patience_s = None if self._received else timeout_s
+            if patience_s not in {self._patience_s, 0}:
+                self._patience_s = patience_s
+                self._reading.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(patience_s))
             room = max(_RECEIVE_BYTES, wanted - len(self._received))
             try:
-                data, rights, flags, _ = self._reading.recvmsg(room, socket.CMSG_LEN(_DESCRIPTOR.size))
+                data, rights, flags, _ = self._reading.recvmsg(room, _RIGHTS_BYTES, _NOW if patience_s == 0 else 0)
+            except BlockingIOError as error:
+                raise TimeoutError from error
             except OSError:
                 return False
-            self._descriptors.extend(_DESCRIPTOR.unpack(part)[0] for _, _, part in rights)
-            if flags & socket.MSG_CTRUNC or len(self._descriptors) > _DESCRIPTORS_AT_ONCE:
+            if rights:
+                self._descriptors.extend(_DESCRIPTOR.unpack(part)[0] for _, _, part in rights)
+            if flags & _CUT_SHORT or len(self._descriptors) > _DESCRIPTORS_AT_ONCE:
                 raise ChannelBroken("the peer sent more descriptors than messages need")
             if not data:
                 return False
@@ -242,7 +254,6 @@ class MemoryChannel(Generic[Out, In]):
     ) -> None:
         self._outbox = outbox
         self._inbox = inbox
-        self._next: tuple[In | None, int] | None = None
         self._closed = threading.Event()
         self.sent_ns = 0
 
@@ -252,22 +263,17 @@ class MemoryChannel(Generic[Out, In]):
             raise ChannelBroken("the line is closed")
         self._outbox.put((message, time.monotonic_ns()))
 
-    def wait(self, timeout_s: float | None) -> bool:
-        """Wait until there is something, as ``Channel`` says."""
-        if self._next is None and not self._closed.is_set():
-            with contextlib.suppress(queue.Empty):
-                self._next = self._inbox.get(timeout=timeout_s)
-        return self._next is not None or self._closed.is_set()
-
-    def receive(self) -> In | None:
+    def receive(self, timeout_s: float | None = None) -> In | None:
         """Wait for one message, as ``Channel`` says."""
-        self.wait(None)
         message = None
-        if not self._closed.is_set() and self._next is not None:
-            message, self.sent_ns = self._next
-        self._next = None
-        if message is None:
+        if not self._closed.is_set():
+            try:
+                message, self.sent_ns = self._inbox.get(timeout=timeout_s)
+            except queue.Empty as error:
+                raise TimeoutError from error
+        if message is None or self._closed.is_set():
             self._closed.set()
+            return None
         return message
 
     def close(self) -> None:
@@ -275,6 +281,11 @@ class MemoryChannel(Generic[Out, In]):
         self._closed.set()
         self._outbox.put((None, 0))
         self._inbox.put((None, 0))
+
+
+def _timeval(timeout_s: float | None) -> bytes:
+    """As the kernel takes it: seconds and microseconds, of which none at all is for ever."""
+    return _TIMEVAL.pack(*divmod(0 if timeout_s is None else max(1, int(timeout_s * 1e6)), 1_000_000))
 
 
 def memory_pair() -> tuple[MemoryChannel[Any, Any], MemoryChannel[Any, Any]]:

@@ -192,10 +192,11 @@ class Line:
         self.source.join()
 
     def _hand_out(self, message: ToHost) -> None:
+        if isinstance(message, Stepped):
+            for progress in message.progress:
+                self._advance(progress)
+            return
         match message:
-            case Stepped(steps):
-                for progress in steps:
-                    self._advance(progress)
             case Accepted(call, cached_tokens):
                 if listener := self._listeners.get(call):
                     self._guard(call, listener, listener.accepted, self._channel.sent_ns, cached_tokens)
@@ -209,11 +210,12 @@ class Line:
                 self._refused(message)
 
     def _advance(self, progress: Progress) -> None:
-        call = progress.request
-        listener = self._listeners.get(call) if progress.end is None else self._listeners.pop(call, None)
+        call, end = progress.request, progress.end
+        listener = self._listeners.get(call) if end is None else self._listeners.pop(call, None)
         if listener:
-            news = (progress.token_ids, progress.end, self._channel.sent_ns, progress.logprobs)
-            self._guard(call, listener, listener.tokens, *news)
+            self._guard(
+                call, listener, listener.tokens, progress.token_ids, end, self._channel.sent_ns, progress.logprobs
+            )
 
     def _refused(self, message: Failed) -> None:
         if message.call is None:

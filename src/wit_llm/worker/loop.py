@@ -35,7 +35,7 @@ from wit_llm.worker.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from wit_llm.options import Decoding
     from wit_llm.tensor import NamedTensor
@@ -123,7 +123,9 @@ class EngineLoop:
     def run(self, requests: _Requests) -> None:
         """Until the line ends."""
         while True:
-            for message in _pending(requests, sleep=not (self._live or self._waiting)):
+            # Where nothing else is to be done, it sleeps here.
+            while not (self._live or self._waiting) or not requests.empty():
+                message = requests.get()
                 if isinstance(message, Generate):
                     self._waiting[message.call] = message
                 elif isinstance(message, Cancel):
@@ -160,21 +162,17 @@ class EngineLoop:
             self._live.clear()
             self._generator.reset()
             return
-        progress = [one for one in steps if isinstance(one, Progress)]
-        self._live.difference_update(one.request for one in progress if one.end is not None)
+        progress: list[Progress] = []
+        for one in steps:
+            if isinstance(one, Lost):
+                self._live.discard(one.request)
+                self._channel.send(failed(one.request, one.error))
+                continue
+            progress.append(one)
+            if one.end is not None:
+                self._live.discard(one.request)
         if progress:
             self._channel.send(Stepped(progress))
-        for lost in steps:
-            if isinstance(lost, Lost):
-                self._live.discard(lost.request)
-                self._channel.send(failed(lost.request, lost.error))
-
-
-def _pending(requests: _Requests, *, sleep: bool) -> Iterator[Load | Generate | Cancel | None]:
-    """All that is in the queue; if nothing else is to be done, sleep until there is something."""
-    while sleep or not requests.empty():
-        yield requests.get()
-        sleep = False
 
 
 class _TensorsOnly:

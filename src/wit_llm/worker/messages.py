@@ -124,6 +124,7 @@ class Failed(msgspec.Struct, array_like=True, tag=True, frozen=True):
 
 ToWorker = Load | Compute | Generate | Cancel
 ToHost = Loaded | Computed | Accepted | Stepped | Failed
+WITH_CARGO = (Compute, Computed, Generate)
 
 # Only what a backend may raise, and what one text can make again.
 _CLASSES: dict[str, type[WitLLMError]] = {

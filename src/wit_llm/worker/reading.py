@@ -108,14 +108,14 @@ class Reading(Generic[In]):
         """Read and hand out one message, having the turn; false where none came in time, or ever will."""
         self._reader = threading.get_ident()
         try:
-            if not self._channel.wait(timeout_s):
-                return False
-            message = self._channel.receive()
+            message = self._channel.receive(timeout_s)
             if message is None:
                 self._over = True
             else:
                 self._hand_out(message)
                 return True
+        except TimeoutError:
+            return False
         except ChannelBroken as error:
             self._over, self._fault = True, str(error)
         except BaseException:

@@ -41,6 +41,11 @@ class ReplyReader:
         return cls(None, None, str)
 
     @property
+    def plain(self) -> bool:
+        """Whether all is text."""
+        return self._thinking is None and self._calls is None
+
+    @property
     def reasons(self) -> bool:
         """Whether what comes next is reasoning."""
         return self._thinking is not None and self._thinking.inside
