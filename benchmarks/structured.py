@@ -3,8 +3,9 @@ How fast does a reply come under a JSON schema, against one of the same model th
 
 Both are greedy replies of as many tokens to the same prompt, one after the other in the same worker, on each backend:
 an array of records with strings, numbers, enumerations and lists, and whatever a model with random weights makes up.
-The rate is that behind the first token. Bar: 90 %. Beside it, how long the first token takes where the worker has not
-seen the schema before; that is for information.
+The rate is that behind the first token. Bar: 90 %. Beside it, for information: how long the first token takes where the
+worker has not seen the schema before, and how long a neighbour, who may say what it likes, has to wait for a token at
+most meanwhile, against a schema that the worker has seen.
 """
 
 # ruff: noqa: D400 -- the first line is a question
@@ -13,8 +14,11 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
+import time
 from contextlib import closing
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +40,9 @@ BAR = Bar(Of.RATIO, at_least=0.9)
 PROMPT_WORDS = 16
 REPLY_TOKENS = 128
 QUICK_REPLY_TOKENS = 32
+# More than a neighbour says while a schema enters, and those that it has said before.
+NEIGHBOURS_TOKENS = 2000
+EARLIER_TOKENS = 8
 # More than a reply of that length can hold, so that none ends by itself.
 RECORDS = 64
 
@@ -95,9 +102,32 @@ class Replies:
         """Past all ends."""
         return self._reply(number, Options(self._tokens, ByPreset(Preset.DETERMINISTIC), ignore_eos=True))
 
+    def gap_ms(self, number: int, *, seen: bool) -> float:
+        """A neighbour's longest time without a token, from before such a reply until its first token."""
+        options = Options(NEIGHBOURS_TOKENS, ByPreset(Preset.DETERMINISTIC), ignore_eos=True)
+        neighbour = Session(self._model, Setup(), Bell(), Limits()).start(self._prompt(number + 500), options)
+        heard_s, ready = [], threading.Event()
+
+        def listen() -> None:
+            while not neighbour.next().finished:
+                heard_s.append(time.perf_counter())
+                if len(heard_s) == EARLIER_TOKENS:
+                    ready.set()
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        ready.wait()
+        began_s = time.perf_counter()
+        ended_s = began_s + self.held(number, seen=seen).first_ms / 1e3
+        neighbour.stop()
+        listener.join()
+        return max(later - before for before, later in pairwise(heard_s) if later > began_s and before < ended_s) * 1e3
+
+    def _prompt(self, number: int) -> Say:
+        return Say(" ".join(np.random.default_rng(number + 1_000).choice(self._words, PROMPT_WORDS)))
+
     def _reply(self, number: int, options: Options) -> Timed:
-        prompt = " ".join(np.random.default_rng(number + 1_000).choice(self._words, PROMPT_WORDS))
-        reply = Session(self._model, Setup(), Bell(), Limits()).ask(Say(prompt), options)
+        reply = Session(self._model, Setup(), Bell(), Limits()).ask(self._prompt(number), options)
         timing, tokens = reply.summary.timing, reply.summary.usage.generated_tokens
         if tokens != self._tokens or timing.first_token_us is None:
             raise RuntimeError(f"a reply has {tokens} tokens, not {self._tokens}: {reply.text[-80:]!r}")
@@ -127,6 +157,14 @@ def main() -> int:
             pairs = list(in_turns(partial(replies.held, seen=False), replies.free, report.pairs))
             firsts = [(held.first_ms, free.first_ms) for held, free in pairs]
             report.add(Row(f"first token under a new schema, {backend}", "ms", "without", firsts))
+            unseen = partial(replies.gap_ms, seen=False)
+            # Rounds of their own: those above have made their schemas known.
+            gaps = in_turns(
+                lambda number, gap=unseen: gap(number - report.pairs - 1),
+                partial(replies.gap_ms, seen=True),
+                report.pairs,
+            )
+            report.add(Row(f"neighbour's longest gap, new schema, {backend}", "ms", "seen", list(gaps)))
     return report.status()
 
 

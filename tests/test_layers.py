@@ -16,7 +16,7 @@ FENCES = {
     "safetensors": ("backends/pytorch_",),
     "openvino": ("backends/openvino", "convert/"),
     "nncf": ("convert/compress.py",),
-    "openvino_genai": ("backends/openvino.py", "backends/openvino_gguf.py"),
+    "openvino_genai": ("backends/openvino.py", "backends/openvino_constraints.py", "backends/openvino_gguf.py"),
     "tokenizers": ("tokenizer.py",),
     "jinja2": ("text/template.py",),
     "matplotlib": ("bench/plot.py",),

@@ -29,6 +29,7 @@ SAMPLERS = [
         Sampler(temperature=1.0, top_p=0.5, top_k=3, min_p=0.2, repetition_penalty=1.5, presence_penalty=1.0), id="all"
     ),
 ]
+GREEDY = Sampler(temperature=0.0)
 _PROMPT = Tokenizer.load(TINY).encode("<|user|>Tell me a joke.<|end|><|assistant|>", special=True)
 
 
@@ -140,6 +141,36 @@ def test_neighbours_are_not_held(tiny: Engine) -> None:
     asked = [ask(tiny, _PROMPT, _decoding(constraint, greedy))[0] for constraint in constraints]
     together = [(heard.wait().token_ids, heard.end) for heard in asked]
     assert together == alone
+
+
+def _slow(number: int) -> Regex:
+    """Thousands of places that nearly every character leads through: a second's work for OpenVINO's engine."""
+    return Regex(f"(?:{'[^a][^b]' * 1000}{number})?")
+
+
+def test_a_neighbour_goes_on_while_a_new_constraint_is_prepared(tiny: Engine) -> None:
+    """However long an engine takes to prepare one, replies that are being made do not stand still."""
+    beside, other = ask(tiny, _PROMPT, Decoding(3000, (), Sampler(temperature=0.0)))
+    assert beside.first.wait(30)
+    heard, request = ask(tiny, _PROMPT, _decoding(_slow(1), GREEDY))
+    before = len(beside.token_ids)
+    assert heard.first.wait(60)
+    assert len(beside.token_ids) - before > 10 or beside.end is not None
+    for one in (other, request):
+        one.cancel()
+    for reply in (beside, heard):
+        reply.wait()
+
+
+def test_what_waits_for_its_constraint_can_be_cancelled(tiny: Engine) -> None:
+    """A request that has not entered yet ends at once, and those behind it come as they would."""
+    constraints = (_slow(2), _slow(2), Choice(("yes", "no")))
+    waiting = [ask(tiny, _PROMPT, _decoding(constraint, GREEDY)) for constraint in constraints]
+    waiting[1][1].cancel()
+    assert (waiting[1][0].wait().token_ids, waiting[1][0].end) == ([], End.CANCELLED)
+    waiting[0][1].cancel()
+    waiting[0][0].wait()
+    assert waiting[2][0].wait().end is End.STOP
 
 
 def test_a_grammar_with_too_many_readings_ends_alone(tiny: Engine) -> None:

@@ -13,8 +13,9 @@ import openvino_genai as genai
 from wit_llm.backends.base import End, GraphInfo, Likelihood, Lost, Progress, Target
 from wit_llm.backends.config import ModelConfig, read_config, read_encoder, text_folder
 from wit_llm.backends.folder import places
+from wit_llm.backends.openvino_constraints import Constraints, Gate, Held
 from wit_llm.backends.openvino_gguf import gguf_file, read_gguf, takes_and_gives, translated
-from wit_llm.backends.openvino_grammar import ebnf, prepared_bytes, vocabulary_folder
+from wit_llm.backends.openvino_grammar import ebnf
 from wit_llm.backends.openvino_scores import score
 from wit_llm.backends.openvino_settings import NGRAM_TOKENS, Settings
 from wit_llm.backends.openvino_tensors import BEAMS, OpenVINO, Raw, failures, reason
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wit_llm.backends.base import Signature
-    from wit_llm.grammar.automaton import Automaton
     from wit_llm.grammar.matcher import Matcher, Vocabulary
     from wit_llm.options import Decoding
     from wit_llm.tensor import Admitted, NamedTensor
@@ -44,6 +44,8 @@ _MAX_LOGPROBS = 0
 _CPU_BLOCK_TOKENS = 32
 _CACHE_BYTES = 1 << 30
 _CACHE_WINDOWS = 16
+# For how long a step without replies waits for a constraint: what comes meanwhile waits as long.
+_PATIENCE_S = 0.005
 
 
 def load(folder: Path, target: Target, settings: Mapping[str, str], signature: Signature) -> OpenVINO:
@@ -129,9 +131,9 @@ class _Recipe:
     config: ModelConfig
     vocabulary: Vocabulary | None
 
-    def build(self) -> genai.ContinuousBatchingPipeline:
+    def build(self) -> tuple[genai.ContinuousBatchingPipeline, Constraints | None]:
         """
-        A new pipeline.
+        A new pipeline, and what its replies may be held to; none without a vocabulary.
 
         Raises:
             OperatorError: The library does not take the model or a setting.
@@ -146,12 +148,15 @@ class _Recipe:
         properties = self.settings.of_replies(self.device)
         try:
             if self.vocabulary is None:
-                return genai.ContinuousBatchingPipeline(str(self.source), scheduler, self.device, properties)
-            with vocabulary_folder(self.vocabulary.tokens) as folder:
-                tokenizer = genai.Tokenizer(str(folder))
-            return genai.ContinuousBatchingPipeline(str(self.source), tokenizer, scheduler, self.device, **properties)
+                return genai.ContinuousBatchingPipeline(str(self.source), scheduler, self.device, properties), None
+            constraints = Constraints(self.vocabulary)
+            tokenizer = constraints.tokenizer
+            pipeline = genai.ContinuousBatchingPipeline(
+                str(self.source), tokenizer, scheduler, self.device, **properties
+            )
         except RuntimeError as error:
             raise OperatorError(f"OpenVINO cannot generate with {self.source}: {reason(error)}") from error
+        return pipeline, constraints
 
     def _kv_blocks(self) -> int:
         """
@@ -205,77 +210,106 @@ class LanguageModel(OpenVINO):
     A request enters the pipeline once the one before it has its first token. openvino-genai 2026.4.1 lets two requests
     that begin in the same step write into one block of the prefix cache, where both continue what ended inside it: one
     guest then reads of the other's. ``tests/contract/test_neighbours.py`` has what happens without this.
+
+    Requests under constraints enter one after the other, each when its constraint is prepared; all others pass them.
     """
 
     def __init__(self, info: GraphInfo, raw: Callable[[], Raw], recipe: _Recipe) -> None:
         super().__init__(info, raw)
         self._recipe = recipe
-        self._pipeline = recipe.build()
         self._matchers = Matchers(recipe.vocabulary) if recipe.vocabulary is not None else None
-        self._prepared: dict[Automaton, int] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Build the pipeline anew, as it is broken for good once a step has raised."""
         self._live: dict[int, _Live] = {}
+        self._cancelled: list[int] = []
         self._entering: int | None = None
+        self._fresh = True
+        self._pipeline, constraints = self._recipe.build()
+        self._gate = None if constraints is None else Gate(constraints, self._recipe.settings.constraints_mb << 20)
 
     @property
     def slots(self) -> int:
         """Requests that may be live now: one more than are, unless the newest still has to get its first token."""
-        return min(len(self._live) + (self._entering is None), self._recipe.settings.max_num_seqs)
+        closed = self._entering is not None or (self._fresh and self._gate is not None and self._gate.preparing)
+        return min(self._count + (not closed), self._recipe.settings.max_num_seqs)
+
+    @property
+    def _count(self) -> int:
+        return len(self._live) + len(self._cancelled) + (0 if self._gate is None else len(self._gate))
 
     def score(self, admitted: Admitted, first: int) -> Sequence[NamedTensor]:
         """How likely tokens are, as ``Scorer`` says, by the model of raw compute."""
         return [score(self._raw(), admitted, first, self._recipe.config.text_info().vocab_size)]
 
     def add(self, request: int, admitted: Admitted, decoding: Decoding) -> None:
-        """Take up a request, as ``Generator`` says; its number must never have been used."""
-        if decoding.constraint is not None:
-            self._make_room(decoding.constraint)
-        input_ids = np.frombuffer(admitted["input_ids"].data, np.int64)  # [tokens]
+        """
+        Take up a request, as ``Generator`` says; its number must never have been used.
+
+        Raises:
+            Busy: The pipeline keeps as many constraints as it may, and cannot be built anew while others generate.
+        """
+        input_ids = ov.Tensor(np.frombuffer(admitted["input_ids"].data, np.int64)[np.newaxis])  # [1, tokens]
+        if decoding.constraint is None or self._gate is None:
+            self._enter(request, input_ids, decoding)
+            return
+        if not self._gate.has_room(decoding.constraint):
+            if self._count:
+                raise Busy("the graph keeps as many constraints as it may; a new one goes when no reply is being made")
+            self.reset()
+        self._gate.add(Held(request, input_ids, decoding, decoding.constraint))
+
+    def _enter(self, request: int, input_ids: ov.Tensor, decoding: Decoding) -> None:
         with failures("taking up a request"):
             config = _generation_config(decoding)
             if self._recipe.settings.prompt_lookup is not None:
                 config.num_assistant_tokens = self._recipe.settings.prompt_lookup
                 config.max_ngram_size = NGRAM_TOKENS
-            handle = self._pipeline.add_request(request, ov.Tensor(input_ids[np.newaxis]), config)
+            handle = self._pipeline.add_request(request, input_ids, config)
         matcher = self._matchers.matcher(decoding.constraint) if self._matchers and decoding.constraint else None
         self._live[request] = _Live(handle, decoding.logprobs is not None, matcher)
         self._entering = request
-
-    def _make_room(self, constraint: Automaton) -> None:
-        """
-        Note what the pipeline keeps of a constraint: all of it, for as long as there is the pipeline.
-
-        Raises:
-            Busy: It keeps as much as it may already, and cannot be built anew while others generate.
-        """
-        if constraint in self._prepared:
-            return
-        size_bytes = prepared_bytes(constraint, self.info.text.vocab_size if self.info.text else 0)
-        if sum(self._prepared.values()) + size_bytes > self._recipe.settings.constraints_mb << 20 and self._prepared:
-            if self._live:
-                raise Busy("the graph keeps as many constraints as it may; a new one goes when no reply is being made")
-            self.reset()
-        self._prepared[constraint] = size_bytes
 
     def cancel(self, request: int) -> None:
         """End a request, as ``Generator`` says."""
         if live := self._live.get(request):
             live.cancelled = True
             live.handle.cancel()
+        elif self._gate is not None and self._gate.cancel(request):
+            self._cancelled.append(request)
 
     def step(self) -> Sequence[Progress | Lost]:
-        """One step of the pipeline, which holds the GIL meanwhile."""
-        news: list[Progress | Lost] = []
+        """One step of the pipeline, which holds the GIL meanwhile; without live requests it waits for a constraint."""
+        news: list[Progress | Lost] = [Progress(request, (), End.CANCELLED) for request in self._cancelled]
+        self._cancelled.clear()
+        news += self._let_in()
+        if not self._live:
+            return news
+        steps: list[Progress | Lost] = []
         with failures("generating"):
             self._pipeline.step()
             for request, live in self._live.items():
                 if (one := self._look(request, live)) is not None:
-                    news.append(one)
-        for one in news:
+                    steps.append(one)
+        for one in steps:
             if one.request == self._entering:
-                self._entering = None
+                self._entering, self._fresh = None, False
             if isinstance(one, Lost) or one.end is not None:
                 del self._live[one.request]
-        return news
+        return news + steps
+
+    def _let_in(self) -> list[Lost]:
+        """The next request under a constraint, if it may enter."""
+        if self._gate is None:
+            return []
+        held, lost = self._gate.pull(0 if self._live else _PATIENCE_S, entering=self._entering is not None)
+        if held is not None:
+            try:
+                self._enter(held.request, held.input_ids, held.decoding)
+            except NNError as error:
+                lost.append(Lost(held.request, error))
+        return lost
 
     def _look(self, request: int, live: _Live) -> Progress | Lost | None:
         """What a step did for a request; none where there is more to be read of its prompt."""
@@ -305,13 +339,6 @@ class LanguageModel(OpenVINO):
                 live.handle.cancel()
                 return Lost(request, error)
         return Progress(request, tuple(token_ids), end, tuple(logprobs))
-
-    def reset(self) -> None:
-        """Build the pipeline anew, as it is broken for good once a step has raised."""
-        self._live.clear()
-        self._prepared.clear()
-        self._entering = None
-        self._pipeline = self._recipe.build()
 
 
 def _generation_config(decoding: Decoding) -> genai.GenerationConfig:

@@ -1,5 +1,5 @@
 """
-OpenVINO: what a reply may say, in the words of its grammar engine, and the vocabulary that the engine needs.
+OpenVINO: what a reply may say, in the words of its grammar engine.
 
 Every state of an automaton becomes a rule that ends with the rule of the next one. The engine, xgrammar 0.1.31 inside
 openvino-genai 2026.4.1, knows for each place of a rule at once which tokens stay in it, and tries all others one by one
@@ -9,14 +9,7 @@ takes exponential time over some.
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
-import openvino as ov
-from openvino import opset15 as op
 
 # Within each of these all second bytes are alike. Of a range over several the engine lets through what is no UTF-8, and
 # not all that is.
@@ -35,7 +28,7 @@ _PIECES = (
 _STATE_BYTES = 2048
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from wit_llm.grammar.automaton import Automaton, State
 
@@ -44,6 +37,8 @@ def ebnf(automaton: Automaton) -> str:
     """The automaton as rules; the first is called root."""
     states = automaton.states
     lines, waiting, seen = [], [0], {0}
+    # By name, because the engine reads the rules anew for each request, and classes are what that takes long for.
+    classes: dict[str, str] = {}
 
     def rule(number: int) -> str:
         if number not in seen:
@@ -58,10 +53,14 @@ def ebnf(automaton: Automaton) -> str:
             ranges = [(low, high) for low, high, behind in state.moves if behind == after]
             text, end = _straight(states, after)
             tail = "" if states[end].ends else f" {rule(end)}"
-            ways.append(_chars(ranges) + (f' "{text}"' if text else "") + tail)
+            chars = _chars(ranges)
+            if chars.startswith("["):
+                chars = classes.setdefault(chars, f"c{len(classes)}")
+            ways.append(chars + (f' "{text}"' if text else "") + tail)
         ways += [rule(called) + ("" if states[after].ends else f" {rule(after)}") for called, after in state.calls]
         ways += ['""'] * state.accepts
         lines.append(f"{_name(number)} ::= {' | '.join(ways)}")
+    lines += [f"{name} ::= {chars}" for chars, name in classes.items()]
     return "\n".join(lines)
 
 
@@ -103,23 +102,3 @@ def _chars(ranges: Sequence[tuple[int, int]]) -> str:
 def _character(code: int) -> str:
     letter = chr(code)
     return letter if letter.isascii() and letter.isalnum() else f"\\U{code:08X}"
-
-
-@contextmanager
-def vocabulary_folder(tokens: Sequence[bytes]) -> Iterator[Path]:
-    """
-    A folder from which a ``Tokenizer`` of the library reads the vocabulary, and nothing else.
-
-    The library takes what each token says from the constants of the node that is called VocabDecoder in a detokenizer.
-    Nothing is ever detokenized here, so that what the node computes does not matter.
-    """
-    ends = np.cumsum([len(token) for token in tokens], dtype=np.int32)  # [token]
-    begins = np.concatenate([[0], ends[:-1]]).astype(np.int32)  # [token]
-    characters = np.frombuffer(b"".join(tokens), np.uint8).astype(np.int32)  # [byte]
-    token_ids = op.parameter([-1, -1], np.int64, name="token_ids")
-    flat = op.reshape(op.convert(token_ids, "i32"), op.constant(np.array([-1])), special_zero=False)
-    decoder = op.concat([flat, *map(op.constant, (begins, ends, characters))], 0)
-    decoder.set_friendly_name("VocabDecoder")
-    with tempfile.TemporaryDirectory(prefix="wit-llm-") as folder:
-        ov.save_model(ov.Model([op.result(decoder)], [token_ids]), f"{folder}/openvino_detokenizer.xml")
-        yield Path(folder)
