@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.grammar.saying import allows
 from tests.text.fakes import Asked, Table, message
 from tests.text.families import MODELS, REPLIES, tokenizer, weather
 from tests.text.test_families import TOOLS, table
@@ -156,13 +157,17 @@ CALLED = '{"name": "get_weather", "arguments": {"city": "Paris"}}'
 @pytest.mark.parametrize(
     ("model", "ends", "rest", "cut"),
     [
-        pytest.param("qwen2.5", "assistant\n<tool_call>\n", CALLED, '{"na', id="hermes"),
-        pytest.param("qwen3", "assistant\n<tool_call>\n", CALLED, '{"na', id="may-think"),
-        pytest.param("qwq", "<think>\n\n</think>\n\n<tool_call>\n", CALLED, '{"na', id="reasoning-is-closed"),
+        pytest.param("qwen2.5", "assistant\n<tool_call>\n", CALLED, '<tool_call>\n{"na', id="hermes"),
+        pytest.param("qwen3", "assistant\n<tool_call>\n", CALLED, '<tool_call>\n{"na', id="may-think"),
+        pytest.param("qwq", "<think>\n\n</think>\n\n<tool_call>\n", CALLED, '<tool_call>\n{"na', id="closed"),
         pytest.param("llama3.1", "\n\n", CALLED.replace("arguments", "parameters"), '{"na', id="llama"),
-        pytest.param("mistral-nemo", "[TOOL_CALLS]", f"[{CALLED}]", '[{"na', id="mistral"),
+        pytest.param("mistral-nemo", "[TOOL_CALLS]", f"[{CALLED}]", '[TOOL_CALLS][{"na', id="mistral"),
         pytest.param(
-            "mistral-small3.2", "[TOOL_CALLS]get_weather[ARGS]", '{"city": "Paris"}', '{"ci', id="mistral-args"
+            "mistral-small3.2",
+            "[TOOL_CALLS]get_weather[ARGS]",
+            '{"city": "Paris"}',
+            '[TOOL_CALLS]get_weather[ARGS]{"ci',
+            id="mistral-args",
         ),
     ],
 )
@@ -186,9 +191,50 @@ def test_a_call_that_is_required_is_begun_by_the_host(
     assert it.asked.decoding.constraint is automaton(constraint)
     assert (reply.message.parts, reply.summary.reason) == ((weather(),), FinishReason.TOOL_CALLS)
     assert reply.summary.usage.prompt_tokens == measured == len(it.asked.token_ids)
-    _says(it, model, cut, end=End.LENGTH)
+    _says(it, model, cut.removeprefix(family.demand(tools, MODELS[model].template).opening), end=End.LENGTH)
     it.session.rewind(0)
-    assert it.session.ask(Say("x"), options).message.parts == (Text(cut),)
+    reply = it.session.ask(Say("x"), options)
+    assert (reply.message.parts, reply.text, reply.summary.reason) == ((Text(cut),), cut, FinishReason.CONTEXT_FULL)
+    # The mark of the call was the host's; the next turn shows the model all that it began with.
+    _says(it, model, "")
+    it.session.start(Say("y"))
+    assert cut in _prompt(it)
+
+
+REFERRING = {
+    "$defs": {
+        "place": {"type": "object", "properties": {"in": {"$ref": "#/$defs/place"}, "name": {"enum": ["Paris"]}}}
+    },
+    "properties": {"at": {"$ref": "#/$defs/place"}, "again": {"$ref": "#/properties/at"}},
+    "required": ["at"],
+}
+
+
+@pytest.mark.parametrize("model", ["qwen2.5", "llama3.1", "mistral-nemo", "mistral-small3.2"])
+@pytest.mark.parametrize("choice", [RequiredTool(), OnlyTool("go")], ids=["required", "only"])
+def test_references_go_within_a_tools_own_schema(model: str, choice: RequiredTool | OnlyTool) -> None:
+    """A schema with definitions means the same in a call that is required as it does alone."""
+    other = {**REFERRING, "$defs": {"place": {"type": "integer"}}}
+    tools = tuple(Tool(name, "", json.dumps(one)) for name, one in (("go", REFERRING), ("stay", other)))
+    demand = table(model).model.wish(Options(tools=tools, tool_choice=choice)).demand
+    assert demand is not None
+    key = "parameters" if model == "llama3.1" else "arguments"
+    place = '{"at": {"in": {"in": {"name": "Paris"}}, "name": "Paris"}, "again": {}}'
+    called = f'{{"name": "go", "{key}": {place}}}'
+    called = f"[{called}]" if model == "mistral-nemo" else called
+    whole = place if "[ARGS]" in demand.opening else called
+    if model == "mistral-small3.2" and isinstance(choice, RequiredTool):
+        whole = f"[{called}]"
+    assert allows(demand.constraint, whole)
+    assert not allows(demand.constraint, whole.replace("Paris", "Rome"))
+    assert not allows(demand.constraint, whole.replace('{"in": {"in"', '{"in": {"at"'))
+
+
+def test_a_call_of_which_nothing_was_said_leaves_nothing() -> None:
+    """A reply that is stopped before its first token has no text, as its mark was the host's."""
+    it = table("qwen2.5")
+    it.session.start(Say("x"), Options(tools=(FORCED,), tool_choice=RequiredTool())).stop()
+    assert it.session.history()[1:] == (Message(Role.ASSISTANT, ()),)
 
 
 def test_only_one_of_several_tools() -> None:

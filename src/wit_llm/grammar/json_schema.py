@@ -59,6 +59,8 @@ class _Schema:
 
     def __init__(self, root: Json) -> None:
         self._root = root
+        # What references go within, and where it is: all of it, or inside a schema with an '$id' that one.
+        self._resource = ("#", root)
         self._rules: dict[str, Expression] = {}
         self._depth = 0
 
@@ -77,9 +79,13 @@ class _Schema:
         if self._depth > MAX_DEPTH:
             raise invalid(f"schemas are nested at most {MAX_DEPTH} deep", where)
         _check_keywords(schema, where)
+        outer = self._resource
+        if "$id" in schema:
+            self._resource = (where, schema)
         form = next((form for form in _FORMS if form in schema), None)
         expression = self._typed(schema, where) if form is None else self._form(form, schema, where)
         self._depth -= 1
+        self._resource = outer
         return expression
 
     def _form(self, form: str, schema: dict[str, Json], where: str) -> Expression:
@@ -128,14 +134,17 @@ class _Schema:
             raise invalid("'$ref' is a text", where)
         if pointer != "#" and not pointer.startswith("#/"):
             raise unsupported(f"'$ref' {pointer[:80]!r}", where, "a reference within the schema can, as '#/$defs/name'")
-        if pointer not in self._rules:
-            self._rules[pointer] = EMPTY  # a place, for when it comes back to itself
-            self._rules[pointer] = self._read(self._found(pointer, where), pointer)
-        return Rule(pointer)
+        name = self._resource[0] + pointer[1:]
+        if name not in self._rules:
+            self._rules[name] = EMPTY  # a place, for when it comes back to itself
+            self._rules[name] = self._read(self._found(pointer, where), name)
+        return Rule(name)
 
     def _found(self, pointer: str, where: str) -> Json:
-        found = self._root
+        resource = found = self._resource[1]
         for part in unquote(pointer).split("/")[1:]:
+            if isinstance(found, dict) and "$id" in found and found is not resource:
+                raise unsupported(f"'$ref' {pointer[:80]!r} into a schema with an '$id' of its own", where)
             name = part.replace("~1", "/").replace("~0", "~")
             if isinstance(found, dict) and name in found:
                 found = found[name]
@@ -163,10 +172,11 @@ class _Schema:
     def _target(self, schema: Json, where: str) -> dict[str, Json]:
         """What a schema says, or what it refers to does."""
         for _ in range(MAX_DEPTH):
-            if not (isinstance(schema, dict) and isinstance(schema.get("$ref"), str)):
+            if not (isinstance(schema, dict) and isinstance(schema.get("$ref"), str)) or "$id" in schema:
                 break
             schema = self._found(schema["$ref"], where)
-        return schema if isinstance(schema, dict) else {}
+        # References of one with an '$id' go elsewhere.
+        return schema if isinstance(schema, dict) and "$id" not in schema else {}
 
     def _kinds(self, schema: Json, where: str) -> set[str]:
         """Types of all that validates, integers as numbers."""
@@ -196,8 +206,8 @@ def _check_keywords(schema: dict[str, Json], where: str) -> None:
     dialect = schema.get("$schema", _DIALECT)
     if not isinstance(dialect, str) or dialect.rstrip("#") != _DIALECT:
         raise unsupported(f"'$schema' {str(dialect)[:80]!r}", where, f"{_DIALECT} can")
-    if "$id" in schema and where != "#":
-        raise unsupported("'$id' inside", where)
+    if not isinstance(schema.get("$id", ""), str):
+        raise invalid("'$id' is a text", where)
     known = {*_ANNOTATIONS, *_ELSEWHERE, *ENFORCED}
     for keyword in schema:
         if keyword not in known:

@@ -56,7 +56,8 @@ def any_call(tools: Tools, arguments: str) -> dict[str, Any]:
     calls = [
         {
             "type": "object",
-            "properties": {"name": {"const": name}, arguments: tools.schema(name)},
+            # With an '$id', or else its references would go within the whole schema.
+            "properties": {"name": {"const": name}, arguments: {**tools.schema(name), "$id": name}},
             "required": ["name", arguments],
         }
         for name in tools.names

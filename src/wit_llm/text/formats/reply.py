@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wit_llm.text.message import Call, Text
+from wit_llm.text.message import Call, Text, merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,8 @@ class ReplyReader:
         thinking: Tells reasoning from text; none where all is text.
         calls: Tells calls from text; none where nothing can be called.
         name: The id of a call by the model's own, which may be empty.
-        opening: What of a call the prompt has already; it is no part of a text.
+        opening: What of a call the prompt has already. It is part of the text where the call was cut short, so that the
+            history has what the model reads as its own words.
     """
 
     def __init__(
@@ -60,8 +61,8 @@ class ReplyReader:
         """As ``Reader``."""
         pieces = self._read(self._thinking.flush() if self._thinking is not None else ())
         last = self._named(self._calls.flush()) if self._calls is not None else []
-        if self._opening and last and isinstance(last[0], Text):
-            last[0] = Text(last[0].text.removeprefix(self._opening))
+        if self._opening and merged(last) == (Text(self._opening),):
+            last = []  # nothing was said at all
         return [*pieces, *last]
 
     def _read(self, pieces: Sequence[Piece]) -> list[Piece]:
