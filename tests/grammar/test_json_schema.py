@@ -66,6 +66,20 @@ SCHEMAS: dict[str, Any] = {
     "any-array": {"type": "array"},
     "string": {"type": "string"},
     "lengths": {"type": "string", "minLength": 3, "maxLength": 5},
+    "counted-lengths": {
+        "properties": {
+            "short": {"type": "string", "minLength": 7, "maxLength": 12},
+            "exact": {"type": "string", "minLength": 30, "maxLength": 30},
+            "long": {"type": "string", "maxLength": 500},
+        },
+        "required": ["short", "exact"],
+    },
+    "counted-items": {
+        "type": "array",
+        "items": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 9}, "maxItems": 6},
+        "minItems": 5,
+        "maxItems": 40,
+    },
     "pattern-at-the-start": {"type": "string", "pattern": "^x?b\\d"},
     "pattern-at-the-end": {"type": "string", "pattern": '["a-z]$'},
     "pattern-of-escapes": {"type": "string", "pattern": '^["\\\\\n\t/]{3}$'},

@@ -36,10 +36,7 @@ REFUSED: dict[str, Constraint] = {
     "schema-of-doubling-references": _doubling("anyOf"),
     "schema-of-doubling-items": _doubling("prefixItems"),
     "maxLength-1e9": _schema({"type": "string", "maxLength": 10**9}),
-    "maxLength-4096": _schema({"type": "string", "maxLength": 4096}),
-    "lists-of-lists-of-lists": _schema(
-        {"items": {"items": {"maxItems": 8, "items": {"maxLength": 4000}}, "maxItems": 8}}
-    ),
+    "counts-of-60-kinds": Regex("".join(f"[^{chr(0xE0 + n)}]{{9,300}}x" for n in range(60))),
     "enum-of-7,000": _schema({"enum": [f"{n * 7919 % 100_003:05d}" for n in range(7000)]}),
     "2,000-properties": _schema({"properties": {f"p{n}": {"type": "string"} for n in range(2000)}}),
     "long-name": _schema({"properties": {"x" * 30_000: True}, "additionalProperties": {"type": "null"}}),
@@ -51,7 +48,6 @@ REFUSED: dict[str, Constraint] = {
     "regex-of-counted-counts": Regex("((a{1,100}){1,100}){1,100}"),
     "regex-of-options": Regex("a?" * 3000),
     "regex-of-alternatives": Regex("|".join(f"a{n}b" for n in range(8000))),
-    "regex-of-a-large-class": Regex("[" + "".join(chr(0x100 + 2 * n) for n in range(8000)) + "]{50}"),
     "grammar-of-doubling-rules": Grammar(
         "root ::= a0\n" + "\n".join(f"a{n} ::= a{n + 1} a{n + 1}" for n in range(40)) + '\na40 ::= "x"'
     ),
@@ -63,6 +59,12 @@ REFUSED: dict[str, Constraint] = {
     "grammar-of-groups": Grammar("root ::= " + "(" * 30_000),
 }
 READY: dict[str, Constraint] = {
+    "maxLength-100,000": _schema({"type": "string", "maxLength": 100_000}),
+    "lists-of-lists-of-lists": _schema(
+        {"items": {"items": {"maxItems": 8, "items": {"maxLength": 4000}}, "maxItems": 8}}
+    ),
+    "40-strings-of-other-lengths": _schema({"properties": {f"p{n}": {"maxLength": 100 * n} for n in range(40)}}),
+    "regex-of-a-large-class": Regex("[" + "".join(chr(0x100 + 2 * n) for n in range(8000)) + "]{50}"),
     "schema-60-deep": JsonSchema('{"items":' * 60 + "{}" + "}" * 60),
     "maxLength-1000": _schema({"type": "string", "maxLength": 1000}),
     "regex-of-empty-loops": Regex("(a*)*" * 50 + "b"),

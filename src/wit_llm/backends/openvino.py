@@ -261,8 +261,9 @@ class LanguageModel(OpenVINO):
         self._gate.add(Held(request, input_ids, decoding, decoding.constraint))
 
     def _enter(self, request: int, input_ids: ov.Tensor, decoding: Decoding) -> None:
+        longest = 0 if self._recipe.vocabulary is None else self._recipe.vocabulary.longest
         with failures("taking up a request"):
-            config = _generation_config(decoding)
+            config = _generation_config(decoding, longest)
             if self._recipe.settings.prompt_lookup is not None:
                 config.num_assistant_tokens = self._recipe.settings.prompt_lookup
                 config.max_ngram_size = NGRAM_TOKENS
@@ -341,8 +342,14 @@ class LanguageModel(OpenVINO):
         return Progress(request, tuple(token_ids), end, tuple(logprobs))
 
 
-def _generation_config(decoding: Decoding) -> genai.GenerationConfig:
-    """The request in the library's words, with nothing left to the model's own defaults."""
+def _generation_config(decoding: Decoding, longest: int) -> genai.GenerationConfig:
+    """
+    The request in the library's words, with nothing left to the model's own defaults.
+
+    Args:
+        decoding: What is asked for.
+        longest: Bytes of the longest token.
+    """
     config = genai.GenerationConfig()
     config.max_new_tokens = decoding.max_new_tokens
     config.logprobs = int(decoding.logprobs is not None)
@@ -353,7 +360,8 @@ def _generation_config(decoding: Decoding) -> genai.GenerationConfig:
     else:
         config.ignore_eos = True
     if decoding.constraint is not None:
-        config.structured_output_config = genai.StructuredOutputConfig(grammar=ebnf(decoding.constraint))
+        grammar = ebnf(decoding.constraint, longest)
+        config.structured_output_config = genai.StructuredOutputConfig(grammar=grammar)
     sampler = decoding.sampler
     config.repetition_penalty = _or(sampler.repetition_penalty, 1.0)
     config.presence_penalty = _or(sampler.presence_penalty, 0.0)

@@ -139,6 +139,7 @@ class Constraints:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocab_size = vocabulary.size
+        self._longest = vocabulary.longest
         with tempfile.TemporaryDirectory(prefix="wit-llm-") as folder:
             ov.save_model(_vocabulary_model(vocabulary.tokens), f"{folder}/openvino_detokenizer.xml")
             self.tokenizer = genai.Tokenizer(folder)
@@ -149,7 +150,7 @@ class Constraints:
 
     def prepare(self, constraint: Automaton) -> Preparation:
         """Begin to prepare one."""
-        return Preparation(self, ebnf(constraint))
+        return Preparation(self, ebnf(constraint, self._longest))
 
     @cached_property
     def pipeline(self) -> genai.LLMPipeline:

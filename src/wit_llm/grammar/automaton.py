@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wit_llm.errors import InvalidArgument
+from wit_llm.grammar.expression import Chars
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class Call(NamedTuple):
+    """
+    A rule inside a rule, once or several times in a row.
+
+    Args:
+        rule: Its first state.
+        after: The state that comes when it has ended for the last time.
+        low: How often it is there, at least once.
+        high: At most. Where it is not once, characters alone tell whether it goes on, comes again or is over.
+    """
+
+    rule: int
+    after: int
+    low: int = 1
+    high: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +37,12 @@ class State:
     Args:
         accepts: The rule may end here.
         moves: First and last code point, and the state that comes after one of these; ranges do not overlap.
-        calls: First state of a rule, and the state that comes when that rule has ended.
+        calls: Rules that may come here.
     """
 
     accepts: bool
     moves: tuple[tuple[int, int, int], ...] = ()
-    calls: tuple[tuple[int, int], ...] = ()
+    calls: tuple[Call, ...] = ()
 
     @property
     def ends(self) -> bool:
@@ -46,16 +64,47 @@ class Automaton:
     states: tuple[State, ...]
 
     @property
+    def counted(self) -> dict[int, list[Call]]:
+        """Rules that are there several times in a row, each with its calls."""
+        found: dict[int, list[Call]] = {}
+        for state in self.states:
+            for call in state.calls:
+                if call.high > 1:
+                    found.setdefault(call.rule, []).append(call)
+        return found
+
+    @property
     def open_states(self) -> int:
-        """How many states lead to others by many characters: what takes an engine time to prepare."""
-        return sum(_is_open(number, state) for number, state in enumerate(self.states))
+        """How many states lead to others by many characters, about: what takes an engine time to prepare."""
+        counted = sum(_COUNTED_COST for rule in self.counted if is_wide(self.states, rule))
+        return counted + sum(_is_open(number, state) for number, state in enumerate(self.states))
 
 
 _MANY_CHARACTERS = 16
+# How many ways there are to say one of some that are counted, by how many are left.
+_COUNTED_COST = 6
 
 
 def _is_open(number: int, state: State) -> bool:
     return sum(high - low + 1 for low, high, after in state.moves if after != number) > _MANY_CHARACTERS
+
+
+def is_wide(states: Sequence[State], rule: int) -> bool:
+    """Whether many characters are all that a rule says: of those that are counted a token may have many."""
+    return sum(high - low + 1 for low, high, after in states[rule].moves if states[after].accepts) > _MANY_CHARACTERS
+
+
+def first_characters(states: Sequence[State], nullable: Sequence[bool], number: int) -> Chars:
+    """What may come next in a state, of its rule and of those that it calls."""
+    ranges: list[tuple[int, int]] = []
+    waiting, seen = [number], {number}
+    for one in waiting:
+        ranges += [(low, high) for low, high, _ in states[one].moves]
+        near = [rule for rule, *_ in states[one].calls]
+        near += [after for rule, after, *_ in states[one].calls if nullable[rule]]
+        waiting += [other for other in dict.fromkeys(near) if other not in seen]
+        seen.update(near)
+    return Chars.of(*ranges)
 
 
 def finished(states: Sequence[State], rules: dict[str, int]) -> Automaton:
@@ -76,7 +125,7 @@ def finished(states: Sequence[State], rules: dict[str, int]) -> Automaton:
         State(
             state.accepts,
             tuple(move for move in state.moves if useful[move[2]]),
-            tuple(call for call in state.calls if useful[call[0]] and useful[call[1]]),
+            tuple(call for call in state.calls if useful[call.rule] and useful[call.after]),
         )
         for state in states
     ]
@@ -94,29 +143,30 @@ def _useful(states: Sequence[State]) -> list[bool]:
             state = states[number]
             if not useful[number] and (
                 any(useful[after] for _, _, after in state.moves)
-                or any(useful[rule] and useful[after] for rule, after in state.calls)
+                or any(useful[call.rule] and useful[call.after] for call in state.calls)
             ):
                 useful[number] = changed = True
     return useful
 
 
-def _nullable(states: Sequence[State]) -> list[bool]:
+def nullable_states(states: Sequence[State]) -> list[bool]:
     """Whether a rule may end in each state or after it without another character."""
     nullable = [state.accepts for state in states]
     changed = True
     while changed:
         changed = False
         for number, state in enumerate(states):
-            if not nullable[number] and any(nullable[rule] and nullable[after] for rule, after in state.calls):
+            if not nullable[number] and any(nullable[call.rule] and nullable[call.after] for call in state.calls):
                 nullable[number] = changed = True
     return nullable
 
 
 def _check_left_recursion(states: Sequence[State], names: dict[int, str]) -> None:
-    nullable = _nullable(states)
+    nullable = nullable_states(states)
     # What can be next to each state without a character: the rule that it calls, and what follows an empty one.
     near = [
-        [rule for rule, _ in state.calls] + [after for rule, after in state.calls if nullable[rule]] for state in states
+        [call.rule for call in state.calls] + [call.after for call in state.calls if nullable[call.rule]]
+        for state in states
     ]
     done: set[int] = set()
     for start in range(len(states)):
@@ -144,7 +194,7 @@ def _reached(states: Sequence[State]) -> tuple[State, ...]:
     order = [0]
     for number in order:
         state = states[number]
-        for after in (*(move[2] for move in state.moves), *(one for call in state.calls for one in call)):
+        for after in (*(move[2] for move in state.moves), *(one for call in state.calls for one in call[:2])):
             if after not in number_of:
                 number_of[after] = len(order)
                 order.append(after)
@@ -152,7 +202,9 @@ def _reached(states: Sequence[State]) -> tuple[State, ...]:
         State(
             states[number].accepts,
             tuple((low, high, number_of[after]) for low, high, after in states[number].moves),
-            tuple((number_of[rule], number_of[after]) for rule, after in states[number].calls),
+            tuple(
+                call._replace(rule=number_of[call.rule], after=number_of[call.after]) for call in states[number].calls
+            ),
         )
         for number in order
     )

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from wit_llm.errors import InvalidArgument
-from wit_llm.grammar.automaton import Automaton, State, finished
-from wit_llm.grammar.expression import Either, Expression, Listed, Repeat, Rule, Sequence
+from wit_llm.grammar.automaton import Automaton, Call, State, finished, first_characters, nullable_states
+from wit_llm.grammar.expression import Either, Expression, Listed, Repeat, Rule
+from wit_llm.grammar.expression import Sequence as Row
 from wit_llm.grammar.network import MAX_STATES, Limit, Network, too_large
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
 ROOT = "root"
+_COUNTED_ONE_BY_ONE = 256
+_COUNTED_AT_ONCE = 64
 
 
 def build(rules: Mapping[str, Expression]) -> Automaton:
@@ -27,24 +32,101 @@ def build(rules: Mapping[str, Expression]) -> Automaton:
         InvalidArgument: A rule is not there; nothing can be derived; a rule calls itself before its first character; or
             it takes more states than there may be.
     """
-    return _Builder(rules).build()
+    limit = Limit()
+    copied: set[Expression] = set()
+    while True:
+        builder = _Builder(rules, copied, limit)
+        found = builder.build()
+        if not builder.ambiguous:
+            return found
+        copied |= builder.ambiguous
 
 
 class _Builder:
-    def __init__(self, rules: Mapping[str, Expression]) -> None:
-        self._rules = rules
+    """
+    Makes the states.
+
+    Args:
+        rules: As ``build``.
+        copied: What is not to be counted.
+        limit: Of the work.
+    """
+
+    def __init__(self, rules: Mapping[str, Expression], copied: AbstractSet[Expression], limit: Limit) -> None:
+        self._rules = dict(rules)
         self._called = _called(rules)
-        self._limit = Limit()
+        self._copied = copied
+        self._limit = limit
         # None is a state whose number is known before what comes after it.
         self._states: list[State | None] = []
         self._starts: dict[str, int] = {}
         self._waiting: list[str] = []
+        # Rules of what is counted, by what they say.
+        self._counted: dict[Expression, str] = {}
+        # What was counted and cannot be, as its characters do not tell where it ends.
+        self.ambiguous: set[Expression] = set()
 
     def build(self) -> Automaton:
+        """All of them."""
         self._start(ROOT)
         for name in self._waiting:
             self._determine(name)
-        return finished([state for state in self._states if state is not None], self._starts)
+        states = [state for state in self._states if state is not None]
+        self._find_ambiguous(states)
+        if len(states) + _counting(states) > MAX_STATES:
+            raise too_large()
+        return finished(states, self._starts)
+
+    def _count(self, unit: Expression) -> str | None:
+        if unit in self._copied:
+            return None
+        name = self._counted.setdefault(unit, f"item {len(self._counted)}")
+        self._rules[name] = unit
+        self._called.add(name)
+        return name
+
+    def _find_ambiguous(self, states: Sequence[State]) -> None:
+        nullable = nullable_states(states)
+        starts = {self._starts[name]: unit for unit, name in self._counted.items() if name in self._starts}
+        whole = ROOT not in self._called
+        root = self._reached(states, self._starts[ROOT])
+        for number, state in enumerate(states):
+            for call in state.calls:
+                if call.rule not in starts:
+                    continue
+                others = replace(state, calls=tuple(other for other in state.calls if other is not call))
+                begins = first_characters(states, nullable, call.rule) & first_characters(
+                    [*states, others], [*nullable, False], len(states)
+                )
+                known = not nullable[call.after] or (whole and number in root)
+                if begins.ranges or not known or not self._tells(states, nullable, call):
+                    self.ambiguous.add(starts[call.rule])
+
+    def _reached(self, states: Sequence[State], start: int) -> set[int]:
+        """States of one rule."""
+        waiting, seen = [start], {start}
+        for number in waiting:
+            near = [move[2] for move in states[number].moves] + [call.after for call in states[number].calls]
+            waiting += [one for one in dict.fromkeys(near) if one not in seen]
+            seen.update(near)
+        return seen
+
+    def _tells(self, states: Sequence[State], nullable: Sequence[bool], call: Call) -> bool:
+        """Whether the next character tells if what is counted goes on, comes again or is over."""
+        again = first_characters(states, nullable, call.rule)
+        over = first_characters(states, nullable, call.after)
+        if nullable[call.rule] or (call.low < call.high and (again & over).ranges):
+            return False
+        rules, seen = [call.rule], {call.rule}
+        for rule in rules:
+            for number in self._reached(states, rule):
+                if states[number].accepts and (first_characters(states, nullable, number) & (again | over)).ranges:
+                    return False
+                # A rule with which this one ends, too.
+                ending = [inner.rule for inner in states[number].calls if nullable[inner.after]]
+                rules += [one for one in dict.fromkeys(ending) if one not in seen]
+                seen.update(ending)
+        return True
 
     def _reserve(self) -> int:
         if len(self._states) >= MAX_STATES:
@@ -61,7 +143,7 @@ class _Builder:
 
     def _determine(self, name: str) -> None:
         """The subset construction, of one rule."""
-        network = Network(self._rules, self._called, self._limit)
+        network = Network(self._rules, self._called, self._count, self._limit)
         first, last = network.node(), network.node()
         network.lay(self._rules[name], first, last)
         order = [network.reach([first])]
@@ -77,12 +159,25 @@ class _Builder:
         for nodes in order:
             ways = [move for node in nodes for move in network.moves[node]]
             moves = [(low, high, place(after)) for low, high, after in _apart(ways, self._limit)]
-            behind: dict[str, set[int]] = {}
+            behind: dict[tuple[str, int, int], set[int]] = {}
             for node in sorted(nodes):
-                for rule, after in network.calls[node]:
-                    behind.setdefault(rule, set()).add(after)
-            calls = tuple((self._start(rule), place(after)) for rule, after in behind.items())
+                for rule, after, low, high in network.calls[node]:
+                    behind.setdefault((rule, low, high), set()).add(after)
+            calls = tuple(
+                Call(self._start(rule), place(after), low, high) for (rule, low, high), after in behind.items()
+            )
             self._states[numbers[nodes]] = State(last in nodes, _joined(moves), calls)
+
+
+def _counting(states: Sequence[State]) -> int:
+    """What counting takes, in states: less than one for each time."""
+    calls = {(call.rule, call.low, call.high) for state in states for call in state.calls if call.high > 1}
+    most: dict[int, int] = {}
+    for rule, _, high in calls:
+        most[rule] = max(most.get(rule, 0), high)
+    return sum(min(high, _COUNTED_ONE_BY_ONE) for high in most.values()) + sum(
+        min(low, _COUNTED_ONE_BY_ONE) + high // _COUNTED_AT_ONCE for _, low, high in calls
+    )
 
 
 def _called(rules: Mapping[str, Expression]) -> set[str]:
@@ -116,7 +211,7 @@ def _references(expression: Expression) -> Iterator[Rule]:
         match one:
             case Rule():
                 yield one
-            case Sequence(items) | Either(items):
+            case Row(items) | Either(items):
                 stack += items
             case Repeat(item, _, _, separator):
                 stack += [item] if separator is None else [item, separator]

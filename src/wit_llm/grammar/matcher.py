@@ -10,7 +10,7 @@ import re
 from collections import OrderedDict
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,20 +18,40 @@ from wit_llm.errors import TooLarge
 from wit_llm.grammar.utf8 import byte_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from wit_llm.grammar.automaton import Automaton
+    from wit_llm.grammar.automaton import Automaton, State
     from wit_llm.grammar.utf8 import ByteRanges
 
-# A state, and the number of the stack of states that come when rules end.
+# A state, and the number of the stack of frames that are left when rules end.
 _Reading = tuple[int, int]
+
+
+class _Frame(NamedTuple):
+    """
+    A rule that has begun.
+
+    Args:
+        after: The state that comes when it is over.
+        stack: What was there before it.
+        rule: Its first state, for when it comes again.
+        least: How often it has to come again.
+        most: How often it may.
+    """
+
+    after: int
+    stack: int
+    rule: int
+    least: int
+    most: int
+
 
 # Ways to read what was said so far that differ in what may follow.
 MAX_READINGS = 256
 # What one machine keeps at most, and what is no longer handed to new replies.
-MAX_CONFIGURATIONS = 32_768
+MAX_CONFIGURATIONS = 65_536
 _KEPT_CONFIGURATIONS = 4096
 _KEPT_MASKS = 256
 _KEPT_MACHINES = 16
@@ -62,6 +82,11 @@ class Vocabulary:
         return np.array(sorted(said, key=lambda number: -len(self.tokens[number])), np.int64)
 
     @cached_property
+    def longest(self) -> int:
+        """Bytes of the longest token."""
+        return max(map(len, self.tokens), default=0)
+
+    @cached_property
     def columns(self) -> list[NDArray[np.uint8]]:
         """The first byte of each token, the second byte of each that has one, and so on: ``[column][row]``."""
         said = [self.tokens[number] for number in self.said]
@@ -82,14 +107,12 @@ class Machine:
     def __init__(self, automaton: Automaton, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._states = automaton.states
-        self._moves: list[list[tuple[int, int, int]]] = [[] for _ in self._states]
+        self._moves: list[list[tuple[int, int, int]] | None] = [None] * len(self._states)
         self._inside: dict[tuple[ByteRanges, int], int] = {}
-        for number, state in enumerate(self._states):
-            for low, high, after in state.moves:
-                for ranges in byte_ranges(low, high):
-                    self._moves[number].append((*ranges[0], self._rest(ranges[1:], after)))
-        self._stacks: list[_Reading] = []
-        self._stack_numbers: dict[_Reading, int] = {}
+        self._stacks: list[_Frame] = []
+        self._stack_numbers: dict[_Frame, int] = {}
+        # Stacks in which counts that no token uses up are alike.
+        self._alike: list[int] = []
         self._readings: list[frozenset[_Reading]] = []
         self._ends: list[bool] = []
         self._numbers: dict[tuple[frozenset[_Reading], bool], int] = {}
@@ -104,6 +127,11 @@ class Machine:
         """Configurations that it knows."""
         return len(self._readings)
 
+    @property
+    def masks(self) -> int:
+        """Masks that it keeps."""
+        return len(self._masks)
+
     def may_end(self, configuration: int) -> bool:
         """Whether a reply may."""
         return self._ends[configuration]
@@ -117,6 +145,8 @@ class Machine:
 
     def mask(self, configuration: int) -> NDArray[np.bool_]:
         """Whether each token may come next, ``[size]``; those that say nothing may not."""
+        readings = frozenset((state, self._clipped(stack)) for state, stack in self._readings[configuration])
+        configuration = self._number(readings, ends=self._ends[configuration])
         packed = self._masks.get(configuration)
         if packed is None:
             packed = np.packbits(self._let_through(configuration))
@@ -161,7 +191,7 @@ class Machine:
         if self._ready[configuration]:
             return
         readings = self._readings[configuration]
-        moves = [(low, high, (after, stack)) for state, stack in readings for low, high, after in self._moves[state]]
+        moves = [(low, high, (after, stack)) for state, stack in readings for low, high, after in self._moves_of(state)]
         points = sorted({low for low, _, _ in moves} | {high + 1 for _, high, _ in moves})
         row = np.zeros(_BYTES, np.int32)
         for point, following in pairwise(points):
@@ -173,32 +203,63 @@ class Machine:
         """The configuration of these and of all that rules begin and end without a byte."""
         found = set(readings)
         waiting = list(found)
-        ends = False
         for state, stack in waiting:
-            if state >= len(self._states):
-                continue  # inside a character
-            for rule, after in self._states[state].calls:
-                # Nothing comes after the last call of a rule: what comes is what comes after the rule.
-                reading = (rule, stack if self._states[after].ends else self._pushed(after, stack))
-                if reading not in found:
-                    found.add(reading)
-                    waiting.append(reading)
-            if self._states[state].accepts:
-                if stack == _BOTTOM:
-                    ends = True
-                elif self._stacks[stack] not in found:
-                    found.add(self._stacks[stack])
-                    waiting.append(self._stacks[stack])
+            if state < len(self._states):  # and not inside a character
+                for reading in self._beside(self._states[state], stack):
+                    if reading not in found:
+                        found.add(reading)
+                        waiting.append(reading)
             if len(found) > MAX_READINGS:
                 raise TooLarge(f"the grammar is too ambiguous: more than {MAX_READINGS} ways to read what was said")
-        return self._number(frozenset(one for one in found if self._moves[one[0]]), ends=ends)
+        ends = any(
+            stack == _BOTTOM and state < len(self._states) and self._states[state].accepts for state, stack in found
+        )
+        return self._number(frozenset(one for one in found if self._moves_of(one[0])), ends=ends)
 
-    def _pushed(self, state: int, stack: int) -> int:
-        reading = (state, stack)
-        if reading not in self._stack_numbers:
-            self._stack_numbers[reading] = len(self._stacks)
-            self._stacks.append(reading)
-        return self._stack_numbers[reading]
+    def _beside(self, state: State, stack: int) -> Iterator[_Reading]:
+        """Where rules lead that begin there, and the one that ends."""
+        for call in state.calls:
+            yield call.rule, self._pushed(_Frame(call.after, stack, call.rule, call.low - 1, call.high - 1))
+        if state.accepts and stack != _BOTTOM:
+            frame = self._stacks[stack]
+            if frame.most:
+                again = frame._replace(least=max(frame.least - 1, 0), most=frame.most - 1)
+                yield frame.rule, self._pushed(again)
+            if not frame.least:
+                yield frame.after, frame.stack
+
+    def _moves_of(self, number: int) -> list[tuple[int, int, int]]:
+        """First and last byte, and the state that comes after one of these."""
+        moves = self._moves[number]
+        if moves is None:
+            self._moves[number] = moves = [
+                (*ranges[0], self._rest(ranges[1:], after))
+                for low, high, after in self._states[number].moves
+                for ranges in byte_ranges(low, high)
+            ]
+        return moves
+
+    def _pushed(self, frame: _Frame) -> int:
+        if not frame.most and self._states[frame.after].ends:
+            return frame.stack  # nothing comes after the last call of a rule: what comes is what comes after the rule
+        number = self._stack_numbers.get(frame)
+        if number is None:
+            number = self._stack_numbers[frame] = len(self._stacks)
+            self._stacks.append(frame)
+            self._alike.append(number)
+            enough = self._vocabulary.longest + 1
+            clipped = _Frame(
+                frame.after,
+                self._clipped(frame.stack),
+                frame.rule,
+                min(frame.least, enough),
+                min(frame.most, enough),
+            )
+            self._alike[number] = self._pushed(clipped)
+        return number
+
+    def _clipped(self, stack: int) -> int:
+        return stack if stack == _BOTTOM else self._alike[stack]
 
     def _number(self, readings: frozenset[_Reading], *, ends: bool) -> int:
         key = (readings, ends)

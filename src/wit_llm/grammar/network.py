@@ -8,11 +8,13 @@ from wit_llm.errors import InvalidArgument
 from wit_llm.grammar.expression import EMPTY, Chars, Either, Expression, Listed, Repeat, Rule, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 MAX_STATES = 4096
 _MAX_NODES = 50_000
 _MAX_STEPS = 400_000
+# As often as that, or less, there is a copy for each time.
+FEW = 4
 
 
 class Limit:
@@ -50,18 +52,27 @@ class Network:
     Args:
         rules: Those that are not called are copied in.
         called: Names of those that are.
+        counted: The name of a rule that says one of some that are counted; none where each has to be laid.
         limit: Of the work.
 
     Source: K. Thompson, "Regular expression search algorithm", CACM 11 (1968).
     """
 
-    def __init__(self, rules: Mapping[str, Expression], called: Collection[str], limit: Limit) -> None:
+    def __init__(
+        self,
+        rules: Mapping[str, Expression],
+        called: Collection[str],
+        counted: Callable[[Expression], str | None],
+        limit: Limit,
+    ) -> None:
         self._rules = rules
         self._called = called
+        self._counted = counted
         self._limit = limit
         self._free: list[list[int]] = []
         self.moves: list[list[tuple[int, int, int]]] = []
-        self.calls: list[list[tuple[str, int]]] = []
+        # Each with the name of the rule, what comes after it, and how often it is there.
+        self.calls: list[list[tuple[str, int, int, int]]] = []
 
     def node(self) -> int:
         """A new one."""
@@ -89,7 +100,7 @@ class Network:
             case Listed():
                 self._listed(expression, start, end)
             case Rule(name) if name in self._called:
-                self.calls[start].append((name, end))
+                self.calls[start].append((name, end, 1, 1))
             case Rule(name):
                 self.lay(self._rules[name], start, end)
 
@@ -99,7 +110,31 @@ class Network:
         self._free[start].append(end)
 
     def _repeat(self, repeat: Repeat, start: int, end: int) -> None:
-        """One copy for each time that is counted, and one more for all that are not."""
+        """A rule that is counted, or one copy for each time; and one more for all times that are not counted."""
+        unit = repeat.item if repeat.separator is None else Sequence((repeat.separator, repeat.item))
+        if max(repeat.low, repeat.high or 0) > FEW and (name := self._counted(unit)) is not None:
+            self._count(name, repeat, unit, start, end)
+        else:
+            self._copy(repeat, start, end)
+
+    def _count(self, name: str, repeat: Repeat, unit: Expression, start: int, end: int) -> None:
+        low, high = repeat.low, repeat.high
+        if not low:
+            self._free[start].append(end)
+        if repeat.separator is not None:
+            start = self._next(repeat.item, start)
+            low, high = low - 1, None if high is None else high - 1
+            if low <= 0:
+                self._free[start].append(end)
+        if high is not None:
+            self.calls[start].append((name, end, max(low, 1), high))
+            return
+        again = self.node()
+        self.calls[start].append((name, again, low, low))
+        self._free[self._next(unit, again)].append(again)
+        self._free[again].append(end)
+
+    def _copy(self, repeat: Repeat, start: int, end: int) -> None:
         separator = EMPTY if repeat.separator is None else repeat.separator
         counted = max(repeat.low - 1, 0) if repeat.high is None else repeat.high
         for number in range(counted):

@@ -14,7 +14,7 @@ MAX_BYTES = 65_536
 # Groups inside groups.
 MAX_DEPTH = 64
 # What one count may be.
-MAX_COUNT = 4096
+MAX_COUNT = 100_000
 _SIMPLE_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "0": "\0"}
 _HEX_DIGITS = {"x": 2, "u": 4, "U": 8}
 
