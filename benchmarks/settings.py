@@ -135,7 +135,7 @@ class Side:
     def scores(self, token_ids: list[int]) -> list[float]:
         """How likely each token is after those before it, from the second one on."""
         scores = self._engine.score(_admitted(token_ids), 1)
-        return np.frombuffer(scores.data, np.float32).tolist()
+        return list(map(float, np.frombuffer(scores.data, np.float32)))
 
     def decode(self, number: int) -> float:
         """Tokens a second of one request, from its first token on."""
@@ -188,7 +188,7 @@ class Side:
     def prompt(self, number: int, tokens: int) -> list[int]:
         """Any token ids."""
         rng = np.random.default_rng((number, tokens))
-        return rng.integers(FIRST_ID, self.vocab_size, tokens).tolist()
+        return list(map(int, rng.integers(FIRST_ID, self.vocab_size, tokens)))
 
     def _ask(self, token_ids: list[int], decoding: Decoding) -> tuple[Request, Reply]:
         reply = Reply()
@@ -248,8 +248,13 @@ def main() -> int:
 
     def turns(measured: Callable[[Side, int], float], ours: Side, other: Side) -> list[tuple[float, float]]:
         first = next(firsts)
-        sides = [lambda number, side=side: measured(side, first + number) for side in (ours, other)]
-        return list(in_turns(*sides, report.pairs))
+        return list(
+            in_turns(
+                lambda number: measured(ours, first + number),
+                lambda number: measured(other, first + number),
+                report.pairs,
+            )
+        )
 
     with ExitStack() as stack:
         base, *others = [stack.enter_context(closing(Side(grant, sizes))) for grant in grants]

@@ -102,8 +102,15 @@ class Replies:
         """Past all ends."""
         return self._reply(number, Options(self._tokens, ByPreset(Preset.DETERMINISTIC), ignore_eos=True))
 
-    def gap_ms(self, number: int, *, seen: bool) -> float:
-        """A neighbour's longest time without a token, from before such a reply until its first token."""
+    def gap_ms(self, number: int, *, seen: bool, apart: int = 0) -> float:
+        """
+        A neighbour's longest time without a token, from before such a reply until its first token.
+
+        Args:
+            number: Of the round.
+            seen: As for ``held``.
+            apart: Numbers of schemas that other rounds have made known.
+        """
         options = Options(NEIGHBOURS_TOKENS, ByPreset(Preset.DETERMINISTIC), ignore_eos=True)
         neighbour = Session(self._model, Setup(), Bell(), Limits()).start(self._prompt(number + 500), options)
         heard_s, ready = [], threading.Event()
@@ -118,7 +125,7 @@ class Replies:
         listener.start()
         ready.wait()
         began_s = time.perf_counter()
-        ended_s = began_s + self.held(number, seen=seen).first_ms / 1e3
+        ended_s = began_s + self.held(number + apart, seen=seen).first_ms / 1e3
         neighbour.stop()
         listener.join()
         return max(later - before for before, later in pairwise(heard_s) if later > began_s and before < ended_s) * 1e3
@@ -157,13 +164,8 @@ def main() -> int:
             pairs = list(in_turns(partial(replies.held, seen=False), replies.free, report.pairs))
             firsts = [(held.first_ms, free.first_ms) for held, free in pairs]
             report.add(Row(f"first token under a new schema, {backend}", "ms", "without", firsts))
-            unseen = partial(replies.gap_ms, seen=False)
-            # Rounds of their own: those above have made their schemas known.
-            gaps = in_turns(
-                lambda number, gap=unseen: gap(number - report.pairs - 1),
-                partial(replies.gap_ms, seen=True),
-                report.pairs,
-            )
+            unseen = partial(replies.gap_ms, seen=False, apart=report.pairs + 1)
+            gaps = in_turns(unseen, partial(replies.gap_ms, seen=True), report.pairs)
             report.add(Row(f"neighbour's longest gap, new schema, {backend}", "ms", "seen", list(gaps)))
     return report.status()
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from measure import CACHE, ROOT, Bar, Of, Report, Row, in_turns, parser
-from stock import Stock
+from stock import HostFunction, Stock
 
 from wit_llm import Host
 
@@ -102,7 +102,7 @@ class Tensors:
 
     def __init__(self, component: Path) -> None:
         self._stock = Stock(component)
-        functions = {
+        functions: dict[str, HostFunction] = {
             "[constructor]tensor": self._new,
             "[method]tensor.dimensions": lambda store, tensor: self._stock.look(store, tensor)[0],
             "[method]tensor.ty": lambda store, tensor: self._stock.look(store, tensor)[1],

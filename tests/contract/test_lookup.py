@@ -13,10 +13,11 @@ import pytest
 from tests.contract.conftest import TINY, Tinies
 from tests.worker.asking import ask
 from wit_llm.backends.base import End
-from wit_llm.backends.openvino_grammar import vocabulary_folder
+from wit_llm.backends.openvino_constraints import Constraints
 from wit_llm.backends.openvino_settings import NGRAM_TOKENS, Settings
 from wit_llm.errors import OperatorError
 from wit_llm.grammar.constraint import automaton
+from wit_llm.grammar.matcher import Vocabulary
 from wit_llm.options import Decoding, Regex, Sampler
 from wit_llm.tokenizer import Tokenizer
 from wit_llm.worker.client import Engine, GraphSource
@@ -112,8 +113,7 @@ def test_library_still_keeps_wrong_guesses_in_its_cache_of_prefixes() -> None:
     scheduler = genai.SchedulerConfig()
     scheduler.enable_prefix_caching, scheduler.num_kv_blocks = True, 64
     exact = Settings(precision="f32", kv_cache_precision="f32").properties()
-    with vocabulary_folder([b"a"] * 640) as folder:
-        tokenizer = genai.Tokenizer(str(folder))
+    tokenizer = Constraints(Vocabulary([b"a"] * 640, 640)).tokenizer
     new, old = (
         genai.ContinuousBatchingPipeline(str(TINY), tokenizer, scheduler, "CPU", prompt_lookup=True, **exact)
         for _ in range(2)
