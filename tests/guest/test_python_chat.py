@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture import ROOT
-from tests.conftest import CACHE
+from tests.conftest import CACHE, Driver
 from tests.guest.driver.build import component
 from wit_llm import Host
 
@@ -31,3 +31,10 @@ def test_the_python_example_tells_what_went_wrong(chat: Path, host: Host) -> Non
     outcome = host.run(chat, ["kitten"])
     assert outcome.exit_code == 1
     assert "no graph 'kitten' is granted; granted: tiny, echo, echo-worker" in outcome.stderr.decode()
+
+
+def test_python_writes_long_texts_through_a_buffer(driver: Driver) -> None:
+    """As the reference says: all of one comes out; without a buffer what is behind 65,536 bytes is lost (0.25.1)."""
+    through = "import io; out = io.TextIOWrapper(io.BufferedWriter(sys.stdout.buffer)); print('é' * 99_999, file=out)"
+    assert driver.run(f"{through}; out.flush()").stdout.decode() == "é" * 99_999 + "\n"
+    assert driver.run("print('é' * 99_999, end='')").stdout.decode() == "é" * 32_768
