@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from tests.contract.conftest import TINY
 from tests.worker.asking import row
-from wit_llm.backends.base import End, Progress, Signature, Target
+from wit_llm.backends.base import End, Lost, Signature, Target
 from wit_llm.errors import OperatorError
 from wit_llm.options import Decoding, Sampler
 from wit_llm.tensor import Admitted
@@ -63,6 +63,7 @@ class Asked:
         self._number = 0
         self.token_ids: dict[int, list[int]] = {}
         self.ends: dict[int, End] = {}
+        self.lost: dict[int, str] = {}
 
     def add(self, token_ids: Sequence[int], decoding: Decoding) -> int:
         """Begin a request; its number."""
@@ -75,7 +76,9 @@ class Asked:
         """One step; the requests that got a token."""
         got = []
         for one in self.graph.step():
-            assert isinstance(one, Progress)
+            if isinstance(one, Lost):
+                self.lost[one.request] = str(one.error)
+                continue
             self.token_ids[one.request] += one.token_ids
             got += [one.request] * len(one.token_ids)
             if one.end is not None:
@@ -85,6 +88,7 @@ class Asked:
     def finish(self, *numbers: int) -> list[list[int]]:
         """Step until these have ended; their tokens."""
         while not self.ends.keys() >= set(numbers):
+            assert not self.lost.keys() & set(numbers), self.lost
             self.step()
         return [self.token_ids[number] for number in numbers]
 
@@ -270,6 +274,21 @@ def test_a_reply_does_not_depend_on_its_neighbours(asked: Asked) -> None:
     asked.graph.cancel(neighbours[0])
     asked.add(TURNS[30] * 8, Decoding(3))
     assert asked.finish(number) == [alone]
+
+
+def test_numbers_that_are_none_end_the_reply_that_they_are_of(tmp_path: Path) -> None:
+    """Where arithmetic of few bits overflows, say: greedy or not, what it says is no reply, and a neighbour's is."""
+    model = _made(tmp_path, "llama", vocab_size=640)
+    model.get_parameter("model.embed_tokens.weight").data[45] = float("nan")
+    model.save_pretrained(tmp_path)
+    asked = Asked(_load(tmp_path))
+    decoding = Decoding(20, (), WARM, seed=7)
+    alone = asked.reply([5, 9, 11], decoding)
+    number = asked.add([5, 9, 11], decoding)
+    lost = [asked.add([7, 45], Decoding(20, (), sampler)) for sampler in (Sampler(temperature=0.0), WARM)]
+    assert asked.finish(number) == [alone]
+    told = "the model's logits are not finite numbers here; with the setting precision = f32 they may be"
+    assert asked.lost == dict.fromkeys(lost, told)
 
 
 def test_a_long_prompt_does_not_stall_the_others() -> None:

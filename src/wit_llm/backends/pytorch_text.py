@@ -90,10 +90,10 @@ class _Live:
         """Tokens that were not computed yet."""
         return len(self.token_ids) - len(self.state.token_ids)
 
-    def take(self, choice: Choice) -> Progress | Lost:
+    def take(self, choice: Choice | NNError) -> Progress | Lost:
         """The next token, unless it could not be chosen."""
-        if self.chooser.mask is not None and self.chooser.mask.error is not None:
-            return Lost(self.request, self.chooser.mask.error)
+        if isinstance(choice, NNError):
+            return Lost(self.request, choice)
         token_id, logprobs = choice
         self.token_ids.append(token_id)
         self.left -= 1

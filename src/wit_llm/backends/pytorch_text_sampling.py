@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import torch
 import transformers
 
 from wit_llm.backends.base import Likelihood
+from wit_llm.errors import BackendFailure
 
 if TYPE_CHECKING:
     from array import array
@@ -74,6 +76,31 @@ class Chooser:
         """Whether the likeliest token is the one."""
         return self._greedy and not self._processors
 
+    def take(
+        self, token_ids: array[int], logits: torch.Tensor, best: tuple[int, float], logprobs: torch.Tensor | None
+    ) -> Choice | NNError:
+        """
+        The next token, as it is told.
+
+        Args:
+            token_ids: Those before it, of the prompt and of the reply.
+            logits: f32 ``[vocab]``, without what is excluded.
+            best: The likeliest token, and its logit.
+            logprobs: Of all tokens; none where they were not asked for.
+        """
+        token_id, highest = best
+        if not math.isfinite(highest):
+            return BackendFailure(
+                "the model's logits are not finite numbers here; with the setting precision = f32 they may be"
+            )
+        if not self.plain:
+            token_id = self.choose(token_ids, logits.cpu())
+        if self.mask is not None:
+            self.mask.took(token_id)
+            if self.mask.error is not None:
+                return self.mask.error
+        return Choice(token_id, () if logprobs is None else _likelihoods(token_id, self.logprobs or 0, logprobs))
+
     def choose(self, token_ids: array[int], logits: torch.Tensor) -> int:
         """
         The next token.
@@ -92,9 +119,11 @@ class Chooser:
         return int(torch.multinomial(scores.softmax(-1), 1, generator=self._random))
 
 
-def choose(choosers: Sequence[Chooser], token_ids: Sequence[array[int]], logits: torch.Tensor) -> list[Choice]:
+def choose(
+    choosers: Sequence[Chooser], token_ids: Sequence[array[int]], logits: torch.Tensor
+) -> list[Choice | NNError]:
     """
-    The next token of each request.
+    The next token of each request, or why it has none: that request is lost, and its neighbours are not.
 
     Args:
         choosers: One for each.
@@ -106,15 +135,12 @@ def choose(choosers: Sequence[Chooser], token_ids: Sequence[array[int]], logits:
     for chooser, row in zip(choosers, logits, strict=True):
         if chooser.mask is not None:
             chooser.mask.apply(row)
-    chosen: list[int] = logits.argmax(-1).tolist()
-    for place, chooser in enumerate(choosers):
-        if not chooser.plain:
-            chosen[place] = chooser.choose(token_ids[place], logits[place].cpu())
-        if chooser.mask is not None:
-            chooser.mask.took(chosen[place])
+    likeliest = logits.argmax(-1)  # of a row with NaN, that
+    highest = logits.gather(-1, likeliest[:, None])[:, 0]
+    best = zip(likeliest.tolist(), highest.tolist(), strict=True)
     return [
-        Choice(token_id, _likelihoods(token_id, chooser.logprobs or 0, logprobs[place]) if place in logprobs else ())
-        for place, (token_id, chooser) in enumerate(zip(chosen, choosers, strict=True))
+        chooser.take(seen, row, one, logprobs.get(place))
+        for place, (chooser, seen, row, one) in enumerate(zip(choosers, token_ids, logits, best, strict=True))
     ]
 
 
