@@ -69,6 +69,17 @@ def test_unknown_model_lists_those_there_are(command: Command) -> None:
     )
 
 
+def test_a_path_that_is_no_folder_is_called_what_it_is(command: Command, tmp_path: Path) -> None:
+    """No name has a slash in it: a file of weights, and a name of the hub, are told where their folders come from."""
+    (tmp_path / "tiny.gguf").touch()
+    assert command("chat", "-m", "./tiny.gguf", "Hi").stderr.startswith(
+        "error: tiny.gguf is a file; a graph is a folder: one that holds this file, no other *.gguf, and the tokenizer"
+    )
+    assert command("chat", "-m", "maker/model", "Hi").stderr.startswith(
+        "error: there is no folder maker/model; nothing is downloaded here: `hf download maker/model --local-dir DIR` "
+    )
+
+
 @pytest.mark.parametrize("size", [5_000, 1_000_000])
 def test_too_long_a_prompt_is_refused_with_its_numbers(command: Command, size: int) -> None:
     """Nothing is cut: the line says how much there is and how much fits."""

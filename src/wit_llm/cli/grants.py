@@ -58,8 +58,9 @@ def chosen(name: str, granted: Mapping[str, Grant]) -> Grant:
     The graph that is meant: one that is granted, an embedded one, or a folder's.
 
     Raises:
-        OperatorError: There is none of that name.
+        OperatorError: There is none of that name, or what is there is no folder.
     """
+    from wit_llm.backends.mistakes import no_folder
     from wit_llm.errors import OperatorError
     from wit_llm.registry import Grant, embedded
 
@@ -70,7 +71,7 @@ def chosen(name: str, granted: Mapping[str, Grant]) -> Grant:
     if Path(name).is_dir():
         called = re.sub(r"[^A-Za-z0-9._-]", "-", Path(name).resolve().name) or "graph"
         return Grant.read(called, {"path": name}, Path(), name)
-    raise OperatorError(unknown(name, [*EMBEDDED, *granted]))
+    raise OperatorError(no_folder(Path(name)) if "/" in name else unknown(name, [*EMBEDDED, *granted]))
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
