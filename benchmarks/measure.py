@@ -100,8 +100,8 @@ class Row:
     def line(self) -> str:
         """The row as people read it."""
         ours, rival = zip(*self.pairs, strict=True)
-        sides = f"ours {_spread(ours)}  {self.rival} {_spread(rival)}"
-        return f"{self.name}, {self.unit}: {sides}  ratio {_median(self.values(Of.RATIO))}"
+        sides = f"ours {spread_of(ours)}  {self.rival} {spread_of(rival)}"
+        return f"{self.name}, {self.unit}: {sides}  ratio {median_of(self.values(Of.RATIO))}"
 
     def verdict(self, bar: Bar) -> tuple[bool, str]:
         """Whether the bar is passed, and the sentence that says so."""
@@ -109,7 +109,7 @@ class Row:
         passed = bar.met_by(*interval(values))
         middle = float(np.median(values))
         doubt = "" if passed or not bar.met_by(middle, middle) else "; the interval is too wide: try more --pairs"
-        figure = f"{_median(values)}{'' if bar.of is Of.RATIO else f' {self.unit}'}"
+        figure = f"{median_of(values)}{'' if bar.of is Of.RATIO else f' {self.unit}'}"
         return passed, f"{'PASS' if passed else 'FAIL'}  {self.name}: {bar.text(self.unit)}: {figure}{doubt}"
 
     def record(self) -> dict[str, object]:
@@ -173,11 +173,13 @@ class Report:
         return int(self._failed and not self._quick)
 
 
-def _spread(values: Sequence[float]) -> str:
+def spread_of(values: Sequence[float]) -> str:
+    """The median, and where four fifths of the values lie."""
     p10, median, p90 = map(short, spread(values))
     return f"{median} ({p10}..{p90})"
 
 
-def _median(values: Sequence[float]) -> str:
+def median_of(values: Sequence[float]) -> str:
+    """The median, and the interval that it lies in."""
     low, high = interval(values)
     return f"{short(float(np.median(values)))} [{short(low)}, {short(high)}]"

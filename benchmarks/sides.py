@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
+import socket
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -14,10 +16,18 @@ Line = Connection  # of one side's process: questions in, answers out, until non
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One way to have questions answered."""
+    """
+    One way to have questions answered.
 
-    process: multiprocessing.context.SpawnProcess
+    Args:
+        name: Which one it is.
+        line: To its process.
+        end: Waits for the process's end.
+    """
+
+    name: str
     line: Line
+    end: Callable[[], object]
 
     @classmethod
     def start(cls, answer: Callable[..., None], *arguments: object) -> Self:
@@ -27,12 +37,16 @@ class Side:
         process = context.Process(target=answer, args=(there, *arguments), name=answer.__name__, daemon=True)
         process.start()
         there.close()  # so that its end is seen here
-        return cls(process, here)
+        return cls(process.name, here, process.join)
 
-    @property
-    def name(self) -> str:
-        """Which one it is."""
-        return self.process.name
+    @classmethod
+    def launch(cls, name: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> Self:
+        """A process of a command, to which the descriptor of its line is added; so Python may be another one."""
+        here, there = socket.socketpair()
+        with there:
+            command = [*command, str(there.fileno())]
+            process = subprocess.Popen(command, pass_fds=[there.fileno()], env=env, stdin=subprocess.DEVNULL)
+        return cls(name, Connection(here.detach()), process.wait)
 
     def answer(self, question: object) -> Any:  # noqa: ANN401 -- what the benchmark's own function sends
         """Put a question, and wait for the answer."""
@@ -46,4 +60,4 @@ class Side:
         """Let the process end."""
         with suppress(OSError):  # it may have ended before
             self.line.send(None)
-        self.process.join()
+        self.end()
