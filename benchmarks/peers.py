@@ -129,7 +129,8 @@ def _measure(shape: str, bits: int, arguments: argparse.Namespace, file: Path) -
 
 def _report(group: Sequence[Round]) -> bool:
     for row in rows(group):
-        print(row.line())
+        if row.rival != OURS:
+            print(row.line(), flush=True)
     compared = comparison(group)
     if compared is None or compared.bar is None:
         return True

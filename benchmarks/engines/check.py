@@ -60,7 +60,7 @@ class Check:
     def __init__(self, folder: Path, prompts: Prompts) -> None:
         self._reference = Side.start(reference, folder)
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        self._first, self._long = prompts.work(8, 32, 1), prompts.work(1, 16, 16)
+        self._first, self._long = prompts.work(8, 64, 1), prompts.work(1, 16, 16)
         self._replies: dict[str, str] = {}
 
     def close(self) -> None:
