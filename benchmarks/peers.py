@@ -39,7 +39,9 @@ from engines.figures import QUICK_SIZES, Sizes, figures
 from engines.results import comparison, markdown, rows
 from engines.rounds import Round, append, read
 from engines.table import BATCHING, ENGINES, OURS, Engine
-from measure import BENCH, QUICK_PAIRS, machine, parser, versions
+from measure import BENCH, QUICK_PAIRS, parser
+
+from wit_llm.bench.machine import machine, versions
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 ROUNDS = BENCH / "peers" / "rounds.jsonl"

@@ -107,6 +107,8 @@ def _summary(rounds: Sequence[Round]) -> Iterator[str]:
             bar = f"{row.bar.text(row.unit)}: {'yes' if row.verdict(row.bar)[0] else 'no'}" if row.bar else ""
             alone = row.rival == OURS
             other, ratio = (
-                ("none | none", "none") if alone else (f"{row.rival} | {spread_of(its)}", median_of(row.values(Of.RATIO)))
+                ("none | none", "none")
+                if alone
+                else (f"{row.rival} | {spread_of(its)}", median_of(row.values(Of.RATIO)))
             )
             yield f"| {row.name} | {other} | {spread_of(ours)} | {ratio} | {bar} |\n"

@@ -72,7 +72,10 @@ def test_renders_rounds_of_several_runs(file: Path, environment: Mapping[str, st
     assert "python benchmarks/peers.py --bits 16" in lines
     prefill = "a shape, 16 bits, prefill of 512 tokens"
     assert f"| {prefill} | llama.cpp | 130 (106..154) | 250 (210..290) | 2.12 [1.25, 3] | ratio >= 1.7: no |" in lines
-    assert "| a shape, 16 bits, after a prefix | none | none | 0.1 (0.1..0.1) | none | ours <= 0.2 of the time: yes |" in lines
+    assert (
+        "| a shape, 16 bits, after a prefix | none | none | 0.1 (0.1..0.1) | none | ours <= 0.2 of the time: yes |"
+        in lines
+    )
     table = lines[lines.index("## a shape: prefill of 512 tokens, tokens/s") :]
     assert table[4:9] == [
         "| 16 | wit-llm/openvino | w | 3 | 300 (220..300) | 1 [1, 1] |",
