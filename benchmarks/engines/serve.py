@@ -25,6 +25,8 @@ def main() -> None:
         line.send(Ready(engine.version()))
         while (work := line.recv()) is not None:
             line.send(answer(work))
+    except EOFError:  # who asked has gone
+        return
     except Exception as error:  # noqa: BLE001 -- whatever it is, it stands in the table
         line.send(Failed(f"{type(error).__name__}: {error}".splitlines()[0]))
 
