@@ -95,19 +95,22 @@ class Spaces:
 
     def __init__(self, *, leading: bool) -> None:
         self._leading = leading
-        self._held = ""
+        self._held: list[str] = []
 
     def push(self, text: str) -> str:
         """Take a piece; spaces wait for what follows them."""
         if not self._leading:
             text = text.lstrip()
             self._leading = bool(text)
-        text = self._held + text
+        if not text or text.isspace():
+            self._held.append(text)
+            return ""
+        text = "".join([*self._held, text])
         shown = text.rstrip()
-        self._held = text[len(shown) :]
+        self._held = [text[len(shown) :]]
         return shown
 
     def flush(self) -> str:
         """The spaces that wait."""
-        held, self._held = self._held, ""
+        held, self._held = "".join(self._held), []
         return held
