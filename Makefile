@@ -5,7 +5,7 @@ RUN := .venv/bin/
 # As many processes as there are cores, up to four: each loads its own graphs, and takes a gigabyte or two.
 TEST := $(RUN)pytest -n auto --maxprocesses 4 --dist loadscope
 
-.PHONY: demo test check lint fix bench
+.PHONY: demo test check lint fix bench bench-quick
 
 # What a user installs: quick, and enough to chat.
 .venv/.core: pyproject.toml
@@ -42,6 +42,10 @@ fix: .venv/.dev
 	$(RUN)ruff format .
 
 bench: .venv/.dev
-	@status=0; for script in $$(grep -l __main__ benchmarks/*.py); do \
+	@status=0; for script in $$(grep -l __main__ benchmarks/*.py | grep -v regression.py); do \
 		echo "== $$script"; $(RUN)python "$$script" || status=1; \
 	done; exit $$status
+
+# Whether a ratio has fallen since benchmarks/baseline.json was taken.
+bench-quick: .venv/.dev
+	$(RUN)python benchmarks/regression.py

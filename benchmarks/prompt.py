@@ -173,7 +173,7 @@ class Questions:
     """
 
     def __init__(self, folder: Path) -> None:
-        from random_llama import words
+        from made_up import words
         from transformers import AutoTokenizer
 
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)

@@ -6,8 +6,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
+from made_up import SEED, words
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
@@ -21,7 +21,6 @@ from transformers import (
 from wit_llm.convert.compress import WeightFormat
 from wit_llm.convert.folder import convert
 
-SEED = 0
 CONTROL_TOKENS = ("<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
@@ -98,14 +97,6 @@ SMALL = Shape(
     words=5_000,
 )
 SHAPES = {shape.name: shape for shape in (SMOLLM2_135M, QWEN2_5_0_5B, SMALL)}
-
-
-def words(count: int, seed: int = SEED) -> list[str]:
-    """Made-up words of two to four syllables."""
-    rng = np.random.default_rng(seed)
-    syllables = np.array([consonant + vowel for consonant in "bcdfghjklmnprstvwz" for vowel in "aeiou"])
-    lengths = rng.integers(2, 5, count)
-    return ["".join(rng.choice(syllables, length)) for length in lengths]
 
 
 def make(folder: Path) -> Path:

@@ -39,7 +39,7 @@ class Conversations:
     """
 
     def __init__(self, folder: Path, first_tokens: int) -> None:
-        from random_llama import words
+        from made_up import words
 
         self._tokenizer = Tokenizer.load(folder)
         self._words = words(5_000, seed=1)

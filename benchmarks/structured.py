@@ -87,7 +87,7 @@ class Replies:
     """
 
     def __init__(self, engine: Engine, folder: Path, reply_tokens: int) -> None:
-        from random_llama import words
+        from made_up import words
 
         self._words = words(5_000, seed=1)
         self._model = Model.open(Graph("model", engine, Limits(), ignore), folder, "model", "sha256:0")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from engines.line import Work
-from random_llama import words
+from made_up import words
 from transformers import AutoTokenizer
 
 

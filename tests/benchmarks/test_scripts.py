@@ -33,8 +33,8 @@ SMALLEST = {
     "tensors": ((), 18),
     "wall": ((), 7),
 }
-# It compares more than two sides, and has tests of its own.
-PEERS = "peers"
+# They compare more than two sides, or none; what they do has tests of its own.
+APART = {"growth", "peers", "regression"}
 
 
 def _run(name: str, *arguments: str, environment: Mapping[str, str]) -> str:
@@ -47,10 +47,10 @@ def _run(name: str, *arguments: str, environment: Mapping[str, str]) -> str:
 def test_every_benchmark_is_tested_here() -> None:
     """A file that can be run is one of those below; the others are what they share."""
     scripts = {path.stem for path in BENCHMARKS.glob("*.py") if '__name__ == "__main__"' in path.read_text()}
-    assert scripts == {*SMALLEST, PEERS}
+    assert scripts == {*SMALLEST, *APART}
 
 
-@pytest.mark.parametrize("name", [*SMALLEST, PEERS])
+@pytest.mark.parametrize("name", [*SMALLEST, *sorted(APART)])
 def test_help_asks_the_question(name: str, environment: Mapping[str, str]) -> None:
     """What a benchmark is for is the first thing that its help says, and a question."""
     question = _run(name, "--help", environment=environment).split("\n\n")[1]
