@@ -97,8 +97,9 @@ class Curve:
             ],
             "facts": self.facts,
         }
-        (folder / f"{self.name}.json").write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
-        self._plot(folder / f"{self.name}.svg")
+        path = folder / f"{self.name}.json"
+        path.write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+        Curve.load(path)._plot(path.with_suffix(".svg"))  # noqa: SLF001 -- as it is kept
 
     @classmethod
     def load(cls, path: Path) -> Curve:

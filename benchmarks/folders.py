@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
+from pathlib import Path
 
 from measure import BENCH
 
 from wit_llm.backends.config import read_config
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def random_ir() -> Path:
@@ -29,11 +27,21 @@ def random_source() -> Path:
     return make_source(BENCH / "random-llama-135m-transformers")
 
 
-def folders_by_backend(model: Path | None) -> dict[str, Path]:
-    """What both backends load: one folder that has IR and safetensors, or the 135M shape for each."""
-    if model is not None:
-        return {"openvino": model, "pytorch": model}
-    return {"openvino": random_ir(), "pytorch": random_source()}
+def add_folder_options(options: argparse.ArgumentParser) -> None:
+    """What ``folders_by_backend`` wants to know."""
+    options.add_argument(
+        "--model",
+        type=Path,
+        metavar="FOLDER",
+        help="another folder, with IR and safetensors; default is the 135M shape, made once",
+    )
+    options.add_argument("--backend", choices=list(_MADE), help="this one alone; default both")
+
+
+def folders_by_backend(arguments: argparse.Namespace) -> dict[str, Path]:
+    """What backends load: one folder that has IR and safetensors, or the 135M shape for each."""
+    backends = [arguments.backend] if arguments.backend else list(_MADE)
+    return {backend: arguments.model or _MADE[backend]() for backend in backends}
 
 
 def read_vocab_size(folder: Path) -> int:
@@ -42,3 +50,6 @@ def read_vocab_size(folder: Path) -> int:
     if config is None:
         raise SystemExit(f"error: {folder} has no config.json")
     return config.text_info().vocab_size
+
+
+_MADE = {"openvino": random_ir, "pytorch": random_source}

@@ -136,7 +136,9 @@ def main() -> int:
             print(f"  {series.line()}", flush=True)
             worse |= series.worse
         curve.save(arguments.out)
-    arguments.out.with_suffix(".md").write_text(page(arguments.out, INTRODUCTION), encoding="utf-8")
+        arguments.out.with_name(f"{arguments.out.name.upper()}.md").write_text(
+            page(arguments.out, INTRODUCTION), encoding="utf-8"
+        )
     return int(worse and not arguments.quick)
 
 

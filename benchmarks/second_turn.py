@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from folders import folders_by_backend
+from folders import add_folder_options, folders_by_backend
 from measure import CACHE, Bar, Of, Report, Row, parser
 
 from wit_llm import Grant, Host
@@ -73,16 +73,11 @@ def first_token_ms(host: Host, turns: list[str]) -> tuple[float, float]:
 def main() -> int:
     """Measure each backend."""
     options = parser(__doc__)
-    options.add_argument(
-        "--model",
-        type=Path,
-        metavar="FOLDER",
-        help="another folder, with IR and safetensors; default is the 135M shape, made once",
-    )
+    add_folder_options(options)
     arguments = options.parse_args()
     first_tokens = QUICK_TOKENS if arguments.quick else FIRST_TOKENS
     report = Report(__doc__, arguments, {"first_tokens": first_tokens, "second_tokens": SECOND_TOKENS})
-    for backend, folder in folders_by_backend(arguments.model).items():
+    for backend, folder in folders_by_backend(arguments).items():
         conversations = Conversations(folder, first_tokens)
         with Host([Grant("model", folder, backend=backend)], cache_dir=CACHE / "wit-llm") as host:
             first_token_ms(host, conversations.turns())

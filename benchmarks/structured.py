@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from folders import folders_by_backend
+from folders import add_folder_options, folders_by_backend
 from measure import Bar, Of, Report, Row, in_turns, parser
 
 from wit_llm.bell import Bell
@@ -146,16 +146,11 @@ class Replies:
 def main() -> int:
     """Measure each backend."""
     options = parser(__doc__)
-    options.add_argument(
-        "--model",
-        type=Path,
-        metavar="FOLDER",
-        help="another folder, with IR and safetensors; default is the 135M shape, made once",
-    )
+    add_folder_options(options)
     arguments = options.parse_args()
     reply_tokens = QUICK_REPLY_TOKENS if arguments.quick else REPLY_TOKENS
     report = Report(__doc__, arguments, {"prompt_words": PROMPT_WORDS, "reply_tokens": reply_tokens})
-    for backend, folder in folders_by_backend(arguments.model).items():
+    for backend, folder in folders_by_backend(arguments).items():
         with closing(Engine(GraphSource("model", backend, folder))) as engine:
             replies = Replies(engine, folder, reply_tokens)
             pairs = list(in_turns(partial(replies.held, seen=True), replies.free, report.pairs))

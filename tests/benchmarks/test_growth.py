@@ -112,7 +112,7 @@ def test_the_smallest_run_draws_its_curve(name: str, tmp_path: Path, environment
     printed = [line for line in done.stdout.splitlines() if "; exponent " in line]
     assert len(printed) == SERIES[name]
     assert {path.name for path in out.iterdir()} == {f"{name}.json", f"{name}.svg"}
-    assert f"![{done.stdout.partition(',')[0]}](out/{name}.svg)" in out.with_suffix(".md").read_text()
+    assert f"![{done.stdout.partition(',')[0]}](out/{name}.svg)" in out.with_name("OUT.md").read_text()
 
 
 def test_a_curve_that_there_is_not() -> None:
