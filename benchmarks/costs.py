@@ -26,10 +26,12 @@ from wit_llm.registry import embedded
 
 _REPLY_TOKENS = 16
 # Of a reply of the model's, which takes 20 ms a token.
-_MODEL_TOKENS = 2048
+_MODEL_TOKENS = 1024
 _ECHO_TOKENS = 256
 _PROBE_WORDS = 30
 _IDLE_S = 0.5
+# Of fewer, what each of them takes is less than what a process takes and gives back meanwhile.
+_WEIGHED = 30
 _MANY = 20_000
 
 
@@ -205,6 +207,7 @@ def guests_held(plan: Plan) -> Iterator[Sample]:
         with closing(Process.of_echo("echo-worker", never)) as process:
             process.ask("x", 2)
             held: list[Running] = []
+            empty_mb = process.host_mb
             for size in plan.sizes:
                 while len(held) < size:
                     held.append(process.host.start(CHAT_GUEST, ["never", "x"], stdin=b"", stdout=len, stderr=len))
@@ -216,7 +219,9 @@ def guests_held(plan: Plan) -> Iterator[Sample]:
                 process.ask("x", 16)
                 yield Sample(Cost("a whole run beside them", "ms", 0), size, (time.perf_counter() - began_s) * 1e3)
                 yield Sample(Cost("host's CPU, all idle", "ms a second", 0), size, idle_cpu_s * 1e3)
-                yield Sample(Cost("host", "MB", 1), size, process.host_mb)
+                if size >= _WEIGHED:
+                    kb = (process.host_mb - empty_mb) * 1e3 / size
+                    yield Sample(Cost("memory of each", "KB", 0), size, kb)
             if not all(guest.alive for guest in held):
                 raise RuntimeError("a guest did not wait")
 
@@ -272,6 +277,12 @@ one_token = options(max_output_tokens=1)
 session(model).ask(types.Turn_Say("x"), one_token)  # which reads the tokenizer
 gc.disable()  # or the guest would look over all its sessions now and then
 held = []
+say(json.dumps({"size": 0, "us": {}}))
+
+def turn():
+    with session(model) as talk:
+        talk.ask(types.Turn_Say("x"), one_token)
+
 for size in map(int, sys.argv[2:]):
     count = max(1, min(50, size - len(held)))
     while len(held) < size - count:
@@ -288,7 +299,7 @@ for size in map(int, sys.argv[2:]):
     forks, forked = each("fork one", held[-1].fork)
     for fork in forks:
         fork.__exit__(None, None, None)
-    _, asked = each("a turn in a new one", lambda: session(model).ask(types.Turn_Say("x"), one_token))
+    _, asked = each("a turn in a new one", turn)
     say(json.dumps({"size": size, "us": dict([opened, forked, asked])}))
 """
 
@@ -299,11 +310,16 @@ def sessions(plan: Plan) -> Iterator[Sample]:
     limits = Limits(sessions=_MANY, handles=_MANY)
     for _ in range(plan.rounds):
         with closing(Process.of_echo("echo", limits=limits)) as process:
+            empty_mb: list[float] = []
 
-            def note(said: dict[str, Any], process: Process = process) -> None:
+            def note(said: dict[str, Any], process: Process = process, empty_mb: list[float] = empty_mb) -> None:
+                size, now_mb = said["size"], process.host_mb
                 for name, took_us in said["us"].items():
-                    samples.append(Sample(Cost(name, "µs", 0), said["size"], took_us))
-                samples.append(Sample(Cost("host, the guest in it", "MB", 1), said["size"], process.host_mb))
+                    samples.append(Sample(Cost(name, "µs", 0), size, took_us))
+                if size >= _WEIGHED:
+                    kb = (now_mb - empty_mb[0]) * 1e3 / size
+                    samples.append(Sample(Cost("memory of each, the guest's too", "KB", 0), size, kb))
+                empty_mb.append(now_mb)
 
             process.drive(_SESSIONS, *plan.sizes, each=note)
     yield from samples

@@ -72,7 +72,6 @@ class Curve:
         name: Of its files.
         title: What grows.
         axis: What the size counts.
-        why: What explains the exponents, for the page.
         series: The costs.
         facts: Of the machine and the versions.
     """
@@ -80,7 +79,6 @@ class Curve:
     name: str
     title: str
     axis: str
-    why: str
     series: Sequence[Series]
     facts: Mapping[str, object]
 
@@ -90,7 +88,6 @@ class Curve:
         record = {
             "title": self.title,
             "axis": self.axis,
-            "why": self.why,
             "series": [
                 {"name": one.name, "unit": one.unit, "most": one.most, "points": _rounded(one.points)}
                 for one in self.series
@@ -106,7 +103,7 @@ class Curve:
         """What was saved."""
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         series = [Series(one["name"], one["unit"], one["points"], one["most"]) for one in record["series"]]
-        return cls(path.stem, record["title"], record["axis"], record["why"], series, record["facts"])
+        return cls(path.stem, record["title"], record["axis"], series, record["facts"])
 
     def _plot(self, path: Path) -> None:
         import matplotlib as mpl
@@ -136,14 +133,14 @@ def _rounded(points: Sequence[tuple[float, Sequence[float]]]) -> list[tuple[floa
     return [(size, [float(f"{value:.5g}") for value in values]) for size, values in points]
 
 
-def page(folder: Path, introduction: str) -> str:
-    """What people read of the curves in a folder, which lies beside the page."""
+def page(folder: Path, introduction: str, why: Mapping[str, str]) -> str:
+    """What people read of the curves in a folder, which lies beside the page, with what explains each."""
     text = [introduction]
     for path in sorted(folder.glob("*.json")):
         curve = Curve.load(path)
         facts = ", ".join(f"{name} {value}" for name, value in curve.facts.items())
         text += [f"## {curve.title}", f"![{curve.title}]({folder.name}/{curve.name}.svg)", _table(curve)]
-        text += [curve.why, f"<sub>{facts}</sub>"]
+        text += [why[curve.name], f"<sub>{facts}</sub>"]
     return "\n\n".join(text) + "\n"
 
 

@@ -67,16 +67,16 @@ def test_what_grows_faster_than_it_may_is_marked(most: float, power: float, wors
 
 def test_a_curve_is_kept_and_shown(tmp_path: Path) -> None:
     """What was saved is read back; the same points make the same files; the page shows the plot and every cost."""
-    curve = Curve("a", "Letters", "letters", "Because.", [_series(float), _series(lambda n: n**2)], {"cores": 2})
+    curve = Curve("a", "Letters", "letters", [_series(float), _series(lambda n: n**2)], {"cores": 2})
     folder = tmp_path / "growth"
     curve.save(folder)
     kept = Curve.load(folder / "a.json")
-    assert (kept.title, kept.axis, kept.why, kept.facts) == (curve.title, curve.axis, curve.why, curve.facts)
+    assert (kept.title, kept.axis, kept.facts) == (curve.title, curve.axis, curve.facts)
     assert [one.line() for one in kept.series] == [one.line() for one in curve.series]
     drawn = (folder / "a.svg").read_bytes()
     kept.save(folder)
     assert (folder / "a.svg").read_bytes() == drawn
-    assert page(folder, "# Growth").split("\n\n") == [
+    assert page(folder, "# Growth", {"a": "Because."}).split("\n\n") == [
         "# Growth",
         "## Letters",
         "![Letters](growth/a.svg)",
