@@ -256,10 +256,10 @@ def tensors(plan: Plan) -> Iterator[Sample]:
             for size in plan.sizes:
                 if size <= CARRIED:
                     took = guest.run(process.host, "list", size, 3)
-                    yield Sample(Cost("there and back by list<u8>", "ms", 1), size, took.whole)
+                    yield Sample(Cost("there and back, list of bytes", "ms", 1), size, took.whole)
                 Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
                 took = guest.run(process.host, "bulk", size, 3)
-                yield Sample(Cost("there and back by bulk", "ms", 1), size, took.whole)
+                yield Sample(Cost("there and back, bulk", "ms", 1), size, took.whole)
                 yield Sample(Cost("host at its peak", "MB", 1), size, _peak_mb())
 
 

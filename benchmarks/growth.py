@@ -67,8 +67,8 @@ GROWTHS = {
     "context": Growth(
         "Context", "prompt tokens, about", _doubling(128, 8192), (64, 128, 256), 2, costs.context,
         "Each token looks back at all before it. Of this shape a token's own weights are 0.21 GFLOP, and its look back "
-        "is 0.07 GFLOP for a thousand tokens: the time of a prompt that is all new has an exponent of 1.3 between 1,000 "
-        "and 8,000 tokens, whoever computes it. No token of it is computed twice, and what comes before and behind the "
+        "is 0.07 GFLOP for a thousand tokens, so that a new prompt has an exponent of 1.3 between 1,000 and "
+        "8,000 tokens, whoever computes it. No token of it is computed twice, and what comes before and behind the "
         "engine is linear. The KV cache takes memory as it fills.",
     ),
     "guests": Growth(
@@ -87,7 +87,10 @@ GROWTHS = {
     ),
     "tensors": Growth(
         "Tensor size", "bytes", _doubling(1024, 64 << 20, 4), (1024, 4096, 16384), 5, costs.tensors,
-        "Below a megabyte a compute costs its calls, above it its bytes, which are copied a fixed number of times.",
+        "Small tensors cost their calls, large ones their bytes, which are copied a fixed number of times. A list of "
+        "bytes takes dozens of bytes for each in wasmtime's C interface: for a list of a megabyte the allocator takes "
+        "them from the kernel and gives them back at each call, so that a byte of it costs twice that of a short one; "
+        "with an allocator that keeps them it does not. Large tensors go by `bulk`.",
     ),
     "sessions": Growth(
         "Sessions held", "sessions", (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000), (1, 10, 30, 100), 3,
