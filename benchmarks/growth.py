@@ -20,7 +20,8 @@ from typing import NamedTuple
 import costs
 from costs import Cost, Plan, Sample
 from curve import Curve, Series, page
-from measure import machine, versions
+
+from wit_llm.bench.machine import machine, versions
 
 OUT = Path(__file__).parent / "growth"
 INTRODUCTION = """# How cost grows

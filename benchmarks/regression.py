@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from measure import machine, versions
+
+from wit_llm.bench.machine import machine, versions
 
 HERE = Path(__file__).parent
 BASELINE = HERE / "baseline.json"
