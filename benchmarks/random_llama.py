@@ -14,6 +14,7 @@ from transformers import (
     GenerationConfig,
     LlamaConfig,
     PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
 )
@@ -44,7 +45,6 @@ class Shape:
     words: int
 
 
-_CONTROL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 # Source: ``config.json`` of huggingface.co/HuggingFaceTB/SmolLM2-135M.
 SMOLLM2_135M = Shape(
     "smollm2-135m",
@@ -59,7 +59,9 @@ SMOLLM2_135M = Shape(
         rope_parameters={"rope_type": "default", "rope_theta": 100_000.0},
         rms_norm_eps=1e-5,
         tie_word_embeddings=True,
-        **_CONTROL,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
     ),
     words=60_000,
 )
@@ -77,7 +79,9 @@ QWEN2_5_0_5B = Shape(
         rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
         rms_norm_eps=1e-6,
         tie_word_embeddings=True,
-        **_CONTROL,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
     ),
     words=200_000,
 )
@@ -92,7 +96,9 @@ SMALL = Shape(
         intermediate_size=256,
         max_position_embeddings=2048,
         tie_word_embeddings=True,
-        **_CONTROL,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
     ),
     words=5_000,
 )
@@ -147,9 +153,10 @@ def _save_tokenizer(folder: Path, shape: Shape) -> None:
 
 def _save_weights(folder: Path, shape: Shape) -> None:
     torch.manual_seed(SEED)
-    model = AutoModelForCausalLM.from_config(shape.config)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(shape.config)  # type: ignore[no-untyped-call]
     for name, weight in model.named_parameters():
         if name.endswith(".bias"):  # they begin as zeros, by which nobody would see that one has been left out
             torch.nn.init.normal_(weight, std=shape.config.initializer_range)
     model.to(torch.bfloat16).save_pretrained(folder)
-    GenerationConfig.from_dict({"do_sample": False, **_CONTROL}).save_pretrained(folder)
+    control = {name: getattr(shape.config, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+    GenerationConfig.from_dict({"do_sample": False, **control}).save_pretrained(folder)

@@ -27,7 +27,7 @@ _CANDIDATES = 1000
 
 def reference(line: Line, folder: Path) -> None:
     """Answer each work and what was done of it with how far its tokens are below the best, at most."""
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     while (question := line.recv()) is not None:

@@ -39,7 +39,7 @@ def install(peer: str) -> Path:
         venv.create(FOLDER, with_pip=True)
         _lay_over_ours()
     print(f"installing {peer} into {FOLDER}", file=sys.stderr)
-    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--requirement", wanted]
+    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--requirement", str(wanted)]
     pip = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     if pip.returncode:
         errors = [line.strip() for line in pip.stderr.splitlines() if "error" in line.lower()]
@@ -49,7 +49,7 @@ def install(peer: str) -> Path:
 
 
 def _lay_over_ours() -> None:
-    command = [PYTHON, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    command = [str(PYTHON), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     site_packages = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     lines = [_OVER.format(path) for path in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}]
     (Path(site_packages) / "over.pth").write_text("".join(lines))

@@ -11,7 +11,7 @@ import openvino as ov
 import openvino_genai as genai
 from engines.line import Answer, Done, Work
 
-from wit_llm.backends.openvino import Settings
+from wit_llm.backends.openvino_settings import Settings
 
 CACHE_GB = 1
 
@@ -29,7 +29,7 @@ def start(model: Path, *, threads: int) -> Answer:
     scheduler.enable_prefix_caching = settings.prefix_caching
     scheduler.max_num_batched_tokens = settings.max_num_batched_tokens
     scheduler.max_num_seqs = settings.max_num_seqs
-    pipeline = genai.ContinuousBatchingPipeline(str(model), scheduler, "CPU", settings.properties())
+    pipeline = genai.ContinuousBatchingPipeline(str(model), scheduler, "CPU", settings.of_replies("CPU"))
     number = 0
 
     def answer(work: Work) -> Done:

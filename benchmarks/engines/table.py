@@ -102,7 +102,7 @@ def ask(side: Side, work: Work) -> Done:
         AbsentError: The engine has failed, or its replies are of other lengths.
     """
     try:
-        done = side.answer(work)
+        done: Done | Failed = side.answer(work)
     except RuntimeError:
         raise AbsentError("its process has ended") from None
     if isinstance(done, Failed):
@@ -122,7 +122,7 @@ def _environment() -> dict[str, str]:
 
 def _openvino(bits: int, weights: str) -> tuple[Engine, ...]:
     form = f"ir-{weights}"
-    guest = {"backend": "openvino", "cache_dir": str(CACHE / "wit-llm")}
+    guest: dict[str, object] = {"backend": "openvino", "cache_dir": str(CACHE / "wit-llm")}
     return (
         Engine(OURS, weights, bits, "wit_llm_guest", form, guest, twin=BATCHING, reuses=True),
         Engine(BATCHING, weights, bits, "openvino_batching", form, reuses=True),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from importlib.metadata import version as version_of
 from pathlib import Path
+from typing import Any
 
 import torch
 from engines.line import Answer, Done, Work
 from transformers import AutoModelForCausalLM
-from transformers.generation import BaseStreamer
+from transformers.generation.streamers import BaseStreamer
 from transformers.utils.logging import disable_progress_bar
 
 
@@ -18,7 +19,7 @@ def version() -> str:
     return f"transformers {version_of('transformers')}, torch {version_of('torch')}"
 
 
-class _FirstToken(BaseStreamer):  # type: ignore[misc]
+class _FirstToken(BaseStreamer):
     """Notes when the first token was there; it is given the prompt before."""
 
     def __init__(self) -> None:
@@ -38,8 +39,8 @@ class _FirstToken(BaseStreamer):  # type: ignore[misc]
 def start(model: Path, *, threads: int, dtype: str) -> Answer:
     """Load the model."""
     torch.set_num_threads(threads)
-    disable_progress_bar()
-    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype))
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    loaded: Any = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype))
     loaded.generation_config.eos_token_id = None
 
     def answer(work: Work) -> Done:

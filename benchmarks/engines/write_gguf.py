@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
 import numpy.typing as npt
+from gguf import GGMLQuantizationType
 
 from wit_llm.weights import Weights
 
@@ -25,12 +27,11 @@ _IN_LAYER = {
     "mlp.down_proj": "ffn_down",
 }
 _NAMES = {"model.embed_tokens": "token_embd", "model.norm": "output_norm"}
-_Type = gguf.GGMLQuantizationType
 
 
 def main() -> None:
     """Write it; the head is the vocabulary, as in all shapes here."""
-    folder, path, named = Path(sys.argv[1]), Path(sys.argv[2]), _Type[sys.argv[3]]
+    folder, path, named = Path(sys.argv[1]), Path(sys.argv[2]), GGMLQuantizationType[sys.argv[3]]
     config = json.loads((folder / "config.json").read_text())
     weights = Weights.open(*folder.glob("*.safetensors"))
     writer = gguf.GGUFWriter(path, config["model_type"])
@@ -49,7 +50,7 @@ def main() -> None:
     writer.close()
 
 
-def _write_head(writer: gguf.GGUFWriter, config: dict[str, object]) -> None:
+def _write_head(writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_block_count(config["num_hidden_layers"])
@@ -57,7 +58,7 @@ def _write_head(writer: gguf.GGUFWriter, config: dict[str, object]) -> None:
     writer.add_head_count(config["num_attention_heads"])
     writer.add_head_count_kv(config["num_key_value_heads"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-    writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])  # type: ignore[index]
+    writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
     writer.add_vocab_size(config["vocab_size"])
     writer.add_tokenizer_model("none")
 
@@ -69,11 +70,11 @@ def _name(ours: str) -> str:
     return f"blk.{number}.{_IN_LAYER[place]}"
 
 
-def _stored_as(data: npt.NDArray[np.float32], ours: str, named: _Type) -> _Type:
+def _stored_as(data: npt.NDArray[np.float32], ours: str, named: GGMLQuantizationType) -> GGMLQuantizationType:
     """Vectors stay in FP32, and beside matrices of four bits the vocabulary has eight, as with the other engines."""
     if data.ndim == 1:
-        return _Type.F32
-    return _Type.Q8_0 if named is _Type.Q4_0 and ours in _NAMES else named
+        return GGMLQuantizationType.F32
+    return GGMLQuantizationType.Q8_0 if named is GGMLQuantizationType.Q4_0 and ours in _NAMES else named
 
 
 def _paired(data: npt.NDArray[np.float32], heads: int) -> npt.NDArray[np.float32]:
