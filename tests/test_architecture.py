@@ -76,7 +76,10 @@ def _native_calls(path: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     native = {name: full for name, full in names.items() if full.partition(".")[0] in NATIVE}
-    called = {_dotted(node.func, native) for node in ast.walk(tree) if isinstance(node, ast.Call)} - {""}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    # `_brief` makes of a function the same one that keeps Python's lock.
+    brief = [node.args[0] for node in calls if isinstance(node.func, ast.Name) and node.func.id == "_brief"]
+    called = {_dotted(function, native) for function in [*(node.func for node in calls), *brief]} - {""}
     return {name.replace("wasmtime._ffi.", "") for name in called if not name.endswith("_t")}
 
 

@@ -33,31 +33,29 @@ Lower = Callable[["Handles", Any, Any, Val], None]
 
 _BYTES = ctypes.POINTER(ctypes.c_char)
 # Calls of a microsecond, in which Python's lock is kept: to give it up and win it back from other guests takes longer.
-_brief = ctypes.PyDLL(str(ffi.filename))
+_library = ctypes.PyDLL(str(ffi.filename))
 
 
-def _function(name: str, *parameters: Any, returns: Any = None) -> Any:
-    """A function of wasmtime's C interface, which takes addresses as they come."""
-    function = getattr(_brief, name)
-    function.argtypes = parameters
-    function.restype = returns
-    return function
+def _brief(function: Any, *parameters: Any, returns: Any = None) -> Any:
+    """The same function of wasmtime's C interface, which takes addresses as they come."""
+    brief = getattr(_library, function.__name__)
+    brief.argtypes = parameters
+    brief.restype = returns
+    return brief
 
 
-_val_new = _function(
-    "wasmtime_component_val_new", ctypes.c_void_p, returns=ctypes.POINTER(ffi.wasmtime_component_val_t)
-)
-_val_clone = _function("wasmtime_component_val_clone", ctypes.c_void_p, ctypes.c_void_p)
-_bytes_new = _function("wasm_byte_vec_new", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
-_any_to_host = _function(
-    "wasmtime_component_resource_any_to_host",
+_val_new = _brief(ffi.wasmtime_component_val_new, ctypes.c_void_p, returns=ctypes.POINTER(ffi.wasmtime_component_val_t))
+_val_clone = _brief(ffi.wasmtime_component_val_clone, ctypes.c_void_p, ctypes.c_void_p)
+_bytes_new = _brief(ffi.wasm_byte_vec_new, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
+_any_to_host = _brief(
+    ffi.wasmtime_component_resource_any_to_host,
     ctypes.c_void_p,
     ctypes.c_void_p,
     ctypes.c_void_p,
     returns=ctypes.POINTER(ffi.wasmtime_error_t),
 )
-_host_rep = _function("wasmtime_component_resource_host_rep", ctypes.c_void_p, returns=ctypes.c_uint32)
-_host_delete = _function("wasmtime_component_resource_host_delete", ctypes.c_void_p)
+_host_rep = _brief(ffi.wasmtime_component_resource_host_rep, ctypes.c_void_p, returns=ctypes.c_uint32)
+_host_delete = _brief(ffi.wasmtime_component_resource_host_delete, ctypes.c_void_p)
 _WRITABLE = 0x200  # PyBUF_WRITE
 _view_of_memory: Any = ctypes.pythonapi.PyMemoryView_FromMemory
 _view_of_memory.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
