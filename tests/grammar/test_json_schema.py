@@ -66,6 +66,39 @@ SCHEMAS: dict[str, Any] = {
     "any-array": {"type": "array"},
     "string": {"type": "string"},
     "lengths": {"type": "string", "minLength": 3, "maxLength": 5},
+    "base-and-extension": {
+        "$defs": {
+            "base": {
+                "type": "object",
+                "properties": {"id": {"type": "integer", "minimum": 0}, "name": {"type": "string", "maxLength": 9}},
+                "required": ["id"],
+            }
+        },
+        "allOf": [
+            {"$ref": "#/$defs/base", "description": "What all have."},
+            {"properties": {"id": {"maximum": 99}, "kind": {"enum": ["a", "b"]}}, "required": ["kind"]},
+            {"properties": {"kind": {"enum": ["b", "c"]}}},
+        ],
+    },
+    "closed-base": {
+        "allOf": [
+            {"type": "object", "properties": {"a": {"type": "boolean"}}, "additionalProperties": False},
+            {"properties": {"a": True, "b": {"type": "null"}}},
+        ]
+    },
+    "reference-and-more": {
+        "$defs": {"count": {"type": "integer", "minimum": 3}},
+        "$ref": "#/$defs/count",
+        "maximum": 7,
+    },
+    "numbers-of-all": {"allOf": [{"type": "number", "minimum": 1}, {"type": "integer"}, {"exclusiveMaximum": 4}]},
+    "items-of-all": {
+        "type": "array",
+        "allOf": [
+            {"items": {"type": "string", "minLength": 1}, "minItems": 1},
+            {"items": {"maxLength": 2}, "maxItems": 3},
+        ],
+    },
     "counted-lengths": {
         "properties": {
             "short": {"type": "string", "minLength": 7, "maxLength": 12},
@@ -232,10 +265,14 @@ def test_a_keyword_that_is_not_enforced_is_named(keyword: str) -> None:
 @pytest.mark.parametrize(
     ("schema", "told"),
     [
-        pytest.param({"$ref": "#/$defs/a", "minLength": 1}, "'\\$ref' beside 'minLength'", id="ref-beside"),
+        pytest.param({"$ref": "#/$defs/a", "$defs": {"a": {"not": {}}}, "minLength": 1}, "'not'", id="ref-beside"),
         pytest.param({"anyOf": [True], "type": "null"}, "'anyOf' beside 'type'", id="any-of-beside"),
         pytest.param({"enum": [1], "minimum": 1}, "'enum' beside 'minimum'", id="enum-beside"),
-        pytest.param({"allOf": [{}, {}]}, "'allOf' of more than one schema", id="all-of-two"),
+        pytest.param(
+            {"allOf": [{"pattern": "a"}, {"pattern": "b"}]}, "'allOf' with several 'pattern'", id="two-patterns"
+        ),
+        pytest.param({"allOf": [{"anyOf": [True]}, {"type": "null"}]}, "'anyOf' beside 'type'", id="all-of-any-of"),
+        pytest.param({"allOf": [{"prefixItems": [{}]}, {"items": {}}]}, "'allOf' of 'prefixItems' and", id="all-items"),
         pytest.param({"oneOf": [{"type": "number"}, {"type": "integer"}]}, "'oneOf' of schemas", id="one-of-two"),
         pytest.param({"oneOf": [{"properties": {}}, {"type": "object"}]}, "'oneOf' of schemas", id="one-of-untyped"),
         pytest.param({"pattern": "a", "maxLength": 3}, "'pattern' beside 'maxLength'", id="pattern-beside"),

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 # With as many left, or more, the engine knows of tokens of so many characters that they fit, and tries longer ones one
 # by one each time.
-_TIERS = (16, 8, 4, 2, 1)
+_TIERS = (16, 12, 8, 6, 4, 3, 2, 1)
 _BLOCK = 64
 
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from wit_llm.grammar import json_text
 from wit_llm.grammar.expression import EMPTY, NOTHING, Either, Expression, Rule
+from wit_llm.grammar.json_merge import merged
 from wit_llm.grammar.json_types import KEYWORDS, array_of, integer_of, number_of, object_of, string_of
 from wit_llm.grammar.json_values import (
     TYPES,
@@ -82,11 +83,41 @@ class _Schema:
         outer = self._resource
         if "$id" in schema:
             self._resource = (where, schema)
+        if _brings_together(schema):
+            parts = self._parts(schema, where)
+            schema = False if parts is None else merged(parts, where)
+            expression = self._read(schema, where)
+            self._depth -= 1
+            self._resource = outer
+            return expression
         form = next((form for form in _FORMS if form in schema), None)
         expression = self._typed(schema, where) if form is None else self._form(form, schema, where)
         self._depth -= 1
         self._resource = outer
         return expression
+
+    def _parts(self, schema: Json, where: str, depth: int = MAX_DEPTH) -> list[dict[str, Json]] | None:
+        """All that have to hold, without references; none where nothing can."""
+        if schema is False or schema is True:
+            return None if schema is False else []
+        if not isinstance(schema, dict):
+            raise invalid("a schema is an object, true or false", where)
+        if not depth:
+            raise invalid("'allOf' and '$ref' go round in a circle", where)
+        if schema.get("$id") is not None and schema is not self._resource[1]:
+            raise unsupported("'allOf' with an '$id' inside", where)
+        _check_keywords(schema, where)
+        inner = listed(schema["allOf"], f"{where}/allOf") if "allOf" in schema else []
+        if "$ref" in schema:
+            inner = [*inner, self._found(_pointer(schema["$ref"], where), where)]
+        said = {key: one for key, one in schema.items() if key not in {"allOf", "$ref", *_ANNOTATIONS, *_ELSEWHERE}}
+        parts = [said] if said else []
+        for one in inner:
+            found = self._parts(one, where, depth - 1)
+            if found is None:
+                return None
+            parts += found
+        return parts
 
     def _form(self, form: str, schema: dict[str, Json], where: str) -> Expression:
         """What a schema says that is not about one type."""
@@ -97,8 +128,6 @@ class _Schema:
             types = set(_types(schema, where)) if "type" in schema else set(TYPES)
             return Either(tuple(json_text.spelled(one) for one in constants(schema, where) if kinds(one) & types))
         schemas = listed(schema[form], here)
-        if form == "allOf" and len(schemas) > 1:
-            raise unsupported("'allOf' of more than one schema", here)
         if form == "oneOf":
             self._check_apart(schemas, here)
         return Either(tuple(self._read(one, f"{here}/{number}") for number, one in enumerate(schemas)))
@@ -130,10 +159,7 @@ class _Schema:
         return Rule(name, called=True)
 
     def _reference(self, pointer: Json, where: str) -> Expression:
-        if not isinstance(pointer, str):
-            raise invalid("'$ref' is a text", where)
-        if pointer != "#" and not pointer.startswith("#/"):
-            raise unsupported(f"'$ref' {pointer[:80]!r}", where, "a reference within the schema can, as '#/$defs/name'")
+        pointer = _pointer(pointer, where)
         name = self._resource[0] + pointer[1:]
         if name not in self._rules:
             self._rules[name] = EMPTY  # a place, for when it comes back to itself
@@ -213,10 +239,27 @@ def _check_keywords(schema: dict[str, Json], where: str) -> None:
         if keyword not in known:
             raise unsupported(f"{keyword[:80]!r}", where, f"enforced are {', '.join(ENFORCED)}")
     form = next((form for form in _FORMS if form in schema), None)
-    if form is not None:
+    if form is not None and not _brings_together(schema):
         beside = schema.keys() - {form} - _ANNOTATIONS - _ELSEWHERE
         for keyword in sorted(beside - {"type"} if form in ("const", "enum") else beside):
             raise unsupported(f"{form!r} beside {keyword!r}", where)
+
+
+def _brings_together(schema: dict[str, Json]) -> bool:
+    """Whether a schema says that others hold, and more beside one of them."""
+    beside = schema.keys() - {"allOf", "$ref"} - _ANNOTATIONS - _ELSEWHERE
+    inner = schema.get("allOf", ())
+    many = isinstance(inner, list) and len(inner) > 1
+    forms = ("allOf" in schema) + ("$ref" in schema)
+    return many or (forms + bool(beside) > 1 and forms > 0)
+
+
+def _pointer(pointer: Json, where: str) -> str:
+    if not isinstance(pointer, str):
+        raise invalid("'$ref' is a text", where)
+    if pointer != "#" and not pointer.startswith("#/"):
+        raise unsupported(f"'$ref' {pointer[:80]!r}", where, "a reference within the schema can, as '#/$defs/name'")
+    return pointer
 
 
 def _types(schema: dict[str, Json], where: str) -> tuple[str, ...]:

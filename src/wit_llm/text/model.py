@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from wit_llm.text.tools import Tools
 
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-# States of a constraint that let many tokens through, times tokens: what an engine may have to prepare, a second or so.
-_MOST_PREPARED = 1 << 23
+# States of a constraint that let many tokens through, times tokens: what an engine may have to prepare. That takes two
+# seconds or so, for which its own reply waits and no other.
+_MOST_PREPARED = 1 << 24
 
 
 class Capability(Enum):
@@ -227,8 +228,8 @@ class Model:
         most = _MOST_PREPARED // self.tokenizer.vocab_size
         if found.open_states > most:
             raise InvalidArgument(
-                f"the constraint is too large for graph '{self.name}': it has {found.open_states} places where many "
-                f"different characters are counted, and at most {most} go; smaller lengths and counts take fewer"
+                f"the constraint is too large for graph '{self.name}': it has {found.open_states} places that many "
+                f"characters lead through, and at most {most} go; fewer classes of characters take fewer"
             )
         return found
 
