@@ -268,9 +268,7 @@ def test_a_keyword_that_is_not_enforced_is_named(keyword: str) -> None:
         pytest.param({"$ref": "#/$defs/a", "$defs": {"a": {"not": {}}}, "minLength": 1}, "'not'", id="ref-beside"),
         pytest.param({"anyOf": [True], "type": "null"}, "'anyOf' beside 'type'", id="any-of-beside"),
         pytest.param({"enum": [1], "minimum": 1}, "'enum' beside 'minimum'", id="enum-beside"),
-        pytest.param(
-            {"allOf": [{"pattern": "a"}, {"pattern": "b"}]}, "'allOf' with several 'pattern'", id="two-patterns"
-        ),
+        pytest.param({"allOf": [{"pattern": "a"}, {"pattern": "b"}]}, "'allOf' with several", id="two-patterns"),
         pytest.param({"allOf": [{"anyOf": [True]}, {"type": "null"}]}, "'anyOf' beside 'type'", id="all-of-any-of"),
         pytest.param({"allOf": [{"prefixItems": [{}]}, {"items": {}}]}, "'allOf' of 'prefixItems' and", id="all-items"),
         pytest.param({"oneOf": [{"type": "number"}, {"type": "integer"}]}, "'oneOf' of schemas", id="one-of-two"),
