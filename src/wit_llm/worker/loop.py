@@ -163,16 +163,19 @@ class EngineLoop:
             self._generator.reset()
             return
         progress: list[Progress] = []
+        lost: list[Lost] = []
         for one in steps:
             if isinstance(one, Lost):
-                self._live.discard(one.request)
-                self._channel.send(failed(one.request, one.error))
-                continue
-            progress.append(one)
-            if one.end is not None:
-                self._live.discard(one.request)
+                lost.append(one)
+            else:
+                progress.append(one)
+                if one.end is None:
+                    continue
+            self._live.discard(one.request)
         if progress:
             self._channel.send(Stepped(progress))
+        for one in lost:
+            self._channel.send(failed(one.request, one.error))
 
 
 class _TensorsOnly:
