@@ -39,7 +39,7 @@ _RATES = frozenset({"tokens/s", "MB/s"})
 WATCHED: Mapping[str, tuple[str, ...]] = {
     "prompt.py --quick --pairs 12": ("first token's id", "decode rate"),
     "batching.py --quick --pairs 4": ("2 of different lengths", "one alone"),
-    "tensors.py --quick --pairs 3": ("C, list, 1 KB", "C, bulk, 16 MB", "Python, bulk, 2 MB"),
+    "tensors.py --quick --pairs 6 --language C": ("C, list, 1 KB", "C, bulk, 16 MB"),
     "wall.py --quick --pairs 3": ("600 KB into the host", "600 KB out of the host"),
     "second_turn.py --quick --pairs 8 --backend openvino": ("first token of a second turn, openvino",),
     "structured.py --quick --pairs 4 --backend openvino": ("decode rate under a schema, openvino",),

@@ -186,9 +186,12 @@ def main() -> int:
     """Measure each language, way and size."""
     options = parser(__doc__)
     options.add_argument("--javascript", action="store_true", help="measure JavaScript too; needs Node with npm")
+    options.add_argument("--language", choices=["C", "Python"], help="this one alone")
     arguments = options.parse_args()
     report = Report(__doc__, arguments, {name: f"{size} bytes" for name, (size, _) in SIZES.items()})
-    guests = [Guest("C", GUESTS / "tensors.wasm"), _python(), *([_javascript()] if arguments.javascript else [])]
+    guests = [Guest("C", GUESTS / "tensors.wasm")] if arguments.language != "Python" else []
+    guests += [_python()] if arguments.language != "C" else []
+    guests += [_javascript()] if arguments.javascript else []
     with Host([f"echo={MODEL}"], cache_dir=CACHE / "wit-llm") as host:
         sides = Sides(host, Library())
         for guest in guests:
