@@ -21,10 +21,12 @@ def _ratio(low: float, median: float, high: float, unit: str = "tokens/s") -> Ra
     [
         pytest.param((0.9, 1, 1.1), (0.9, 1, 1.1), "SAME", "SAME", id="equal"),
         pytest.param((0.9, 1, 1.1), (0.7, 0.8, 0.9), "SAME", "SAME", id="they-touch"),
-        pytest.param((0.9, 1, 1.1), (0.7, 0.8, 0.89), "FELL", "BETTER", id="all-below"),
-        pytest.param((0.9, 1, 1.1), (1.11, 1.2, 1.3), "BETTER", "FELL", id="all-above"),
+        pytest.param((0.9, 1, 1.1), (0.7, 0.8, 0.88), "FELL", "BETTER", id="all-below"),
+        pytest.param((0.9, 1, 1.1), (1.13, 1.2, 1.3), "BETTER", "FELL", id="all-above"),
         pytest.param((0.9, 1, 1.1), (0.2, 0.5, 2.0), "SAME", "SAME", id="wide"),
-        pytest.param((1, 1, 1), (0.99, 0.99, 0.99), "FELL", "BETTER", id="without-noise"),
+        pytest.param((1, 1, 1), (0.97, 0.97, 0.97), "FELL", "BETTER", id="without-noise"),
+        pytest.param((1, 1, 1), (0.99, 0.99, 0.99), "SAME", "SAME", id="next-to-nothing"),
+        pytest.param((0.9, 1, 1.1), (0.7, 0.8, 0.885), "SAME", "SAME", id="apart-by-next-to-nothing"),
     ],
 )
 def test_a_row_has_fallen_where_the_intervals_are_apart(
