@@ -3,7 +3,8 @@ PYTHON ?= python3
 PIP := .venv/bin/pip --quiet --disable-pip-version-check
 RUN := .venv/bin/
 # As many processes as there are cores, up to four: each loads its own graphs, and takes a gigabyte or two.
-TEST := $(RUN)pytest -n auto --maxprocesses 4 --dist loadscope
+# Files in their order, because the longest are not those with the most tests.
+TEST := $(RUN)pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 .PHONY: demo test check lint fix bench bench-quick
 
