@@ -81,6 +81,6 @@ class Terminal:
         shown, found, self._unread = self._unread.partition(text)
         return shown + found
 
-    def wait(self, timeout_s: float = 10) -> int:
+    def wait(self, timeout_s: float = 30) -> int:
         """The exit status, once it has ended."""
         return self._process.wait(timeout_s)

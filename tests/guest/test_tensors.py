@@ -94,7 +94,7 @@ def test_names_are_kept_in_order_and_twice_is_refused(driver: Driver) -> None:
     ]
 
 
-@pytest.mark.parametrize("backend", ["openvino", "pytorch"])
+@pytest.mark.parametrize("backend", ["openvino", pytest.param("pytorch", marks=pytest.mark.slow)])
 def test_a_language_model_says_what_it_wants(driver: Driver, backend: str) -> None:
     """Unknown, missing and mistyped inputs, and tokens that do not exist, are named before any native code runs."""
     outcome = driver.run(
