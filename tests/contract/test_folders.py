@@ -171,7 +171,7 @@ def test_openvino_says_what_is_wrong_with_a_folder(tmp_path: Path, make: Callabl
         ),
         pytest.param(
             {"precision": "f8"},
-            "settings of backend 'openvino': Invalid enum value 'f8' - at `$.precision`",
+            "settings of backend 'openvino': Invalid enum value 'f8' - at `$.precision`; it is one of f32, f16, bf16",
             id="no-such-precision",
         ),
         pytest.param({"precision": "bf16", "kv_cache_precision": "f32"}, "OpenVINO cannot generate with ", id="clash"),
