@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from wit_llm.backends.base import Signature, Target
 from wit_llm.backends.config import MODULES
-from wit_llm.backends.folder import places
+from wit_llm.backends.folder import CHAT_TEMPLATES, places
 from wit_llm.backends.mistakes import no_folder
 from wit_llm.backends.table import BACKENDS, detect
 from wit_llm.bell import Bell
@@ -343,9 +343,10 @@ def _is_promptable(folder: Path) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-    """All files of a graph: exports of it, and the modules of one that makes vectors, lie in folders of their own."""
+    """All files of a graph: exports of it, further templates, and the modules of one that makes vectors, lie deeper."""
     modules = folder.glob("[0-9]*_*") if (folder / MODULES).is_file() else ()
-    inside = {folder, *places(folder), *(path for path in modules if path.is_dir())}
+    deeper = (folder / CHAT_TEMPLATES, *modules)
+    inside = {folder, *places(folder), *(path for path in deeper if path.is_dir())}
     return sorted(path for each in inside for path in each.iterdir() if path.is_file())
 
 

@@ -128,9 +128,12 @@ def test_all_that_a_prompt_wants_comes_along(tmp_path: Path) -> None:
     assert len(list(pair.source.glob("*.safetensors"))) > 1
     (pair.source / "LICENSE").write_text("as it is")
     (pair.source / "modeling.py").write_text("raise SystemExit")
+    (pair.source / "additional_chat_templates").mkdir()
+    (pair.source / "additional_chat_templates" / "tool_use.jinja").write_text("{{ tools }}")
     made = convert(pair.source, pair.target, WeightFormat.FP16)
     copied = (
         "LICENSE",
+        "additional_chat_templates/tool_use.jinja",
         "chat_template.jinja",
         "config.json",
         "generation_config.json",
@@ -141,7 +144,8 @@ def test_all_that_a_prompt_wants_comes_along(tmp_path: Path) -> None:
     parameters = sum(parameter.numel() for parameter in pair.model.parameters())
     source_bytes = sum(path.stat().st_size for path in pair.source.glob("*.safetensors"))
     assert made == Converted("qwen2", parameters, source_bytes, binary, copied)
-    assert {path.name for path in pair.target.iterdir()} == {*copied, "openvino_model.xml", "openvino_model.bin"}
+    there = {str(path.relative_to(pair.target)) for path in pair.target.rglob("*") if path.is_file()}
+    assert there == {*copied, "openvino_model.xml", "openvino_model.bin"}
     assert all((pair.target / name).read_bytes() == (pair.source / name).read_bytes() for name in copied)
     assert difference(logits_of(pair.target), pair.logits()) < TOLERANCE[WeightFormat.FP16]
 

@@ -155,6 +155,7 @@ class Table:
             window=window,
             tokenizer=tokenizer,
             template=template,
+            tool_template=template,
             special_tokens=special_tokens or {},
             sampler=sampler or Sampler(temperature=0.0),
             stop_token_ids=stop_token_ids,

@@ -111,7 +111,16 @@ def test_without_a_tokenizer_it_is_not_promptable(tmp_path: Path, name: str | No
         pytest.param("generation_config", "{", "generation_config.json is not JSON: ", id="not-json"),
         pytest.param("config", "[]", "config.json must hold an object, got list$", id="not-an-object"),
         pytest.param(
-            "tokenizer_config", '{"chat_template": 5}', "chat_template of tokenizer_config.json must", id="template"
+            "tokenizer_config",
+            '{"chat_template": 5}',
+            "chat_template of tokenizer_config.json must be text, or a list of {name, template} with .* once, got 5$",
+            id="template",
+        ),
+        pytest.param(
+            "tokenizer_config",
+            '{"chat_template": [{"name": "default"}]}',
+            r"chat_template of tokenizer_config.json must be .*, got \[{'name': 'default'}\]$",
+            id="templates",
         ),
         pytest.param(
             "generation_config", '{"eos_token_id": "2"}', "eos_token_id of gen.* must be token ids, got '2'", id="eos"
@@ -172,7 +181,7 @@ def test_a_template_that_is_not_jinja_is_the_first_conversations_error(tmp_path:
             "d",
             id="named",
         ),
-        pytest.param({"chat_template": [{"name": "rag", "template": "r"}]}, None, None, id="none-named-default"),
+        pytest.param({"chat_template": []}, None, None, id="an-empty-list"),
         pytest.param({"chat_template": None}, None, None, id="null"),
         pytest.param({}, None, None, id="none"),
     ],

@@ -20,6 +20,8 @@ from wit_llm.text.message import Call, Message, Outcome, Reasoning, Role, Text
 from wit_llm.text.tools import read_tools
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wit_llm.text.message import Part
 
 DEFINITIONS = [
@@ -95,7 +97,7 @@ def ours(model: str) -> Chat:
     return Chat(tokenizer(model), it.template, it.special_tokens, Formats().marks(it.template))
 
 
-def _dicts(model: str, messages: tuple[Message, ...]) -> list[dict[str, Any]]:
+def dicts(model: str, messages: Sequence[Message]) -> list[dict[str, Any]]:
     """Messages as who uses transformers writes them for this model."""
     return [written for message in messages for written in _written(model, message)]
 
@@ -143,7 +145,7 @@ def test_text_and_token_ids_are_those_of_transformers(model: str, conversation: 
 
     def expected() -> tuple[str, list[int]]:
         text = _theirs(model).apply_chat_template(
-            _dicts(model, messages),
+            dicts(model, messages),
             tools=DEFINITIONS if tools else None,
             tokenize=False,
             add_generation_prompt=opened,

@@ -17,6 +17,8 @@ _WANTED = (
     "*.safetensors), *.pt2 or *.pt, or *.gguf; `backend = ...` names a backend outright"
 )
 _SHOWN = 3
+# Where transformers keeps all templates but the default one.
+CHAT_TEMPLATES = "additional_chat_templates"
 # Where sentence-transformers and the hub keep a model once more, for another library.
 _EXPORTS = ("openvino", "onnx")
 

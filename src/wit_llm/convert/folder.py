@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wit_llm.backends import mistakes
-from wit_llm.backends.folder import kind_of
+from wit_llm.backends.folder import CHAT_TEMPLATES, kind_of
 from wit_llm.convert.architecture import Architecture
 from wit_llm.convert.compress import WeightFormat, compressed
 from wit_llm.errors import InvalidEncoding, OperatorError
@@ -137,7 +137,9 @@ def _check_weights(source: Path, architecture: Architecture, weights: Weights) -
 
 def _copied(source: Path, target: Path) -> tuple[str, ...]:
     names = {name for name in _BESIDE if (source / name).is_file()}
-    names |= {path.name for pattern in _LICENCES for path in source.glob(pattern) if path.is_file()}
+    further = (*_LICENCES, f"{CHAT_TEMPLATES}/*.jinja")
+    names |= {str(path.relative_to(source)) for each in further for path in source.glob(each) if path.is_file()}
     for name in names:
+        (target / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(source / name, target / name)
     return tuple(sorted(names))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from wit_llm.errors import InvalidArgument, InvalidEncoding, NotPromptable, Unsupported
 from wit_llm.options import Exact, OnlyTool, Options, RequiredTool, Sampler
 from wit_llm.text.beside import making_a_tokenizer, said_by_gguf
+from wit_llm.text.chat_templates import DEFAULT, TOOL_USE, chat_templates
 from wit_llm.text.filling import check_calls, check_parts
 from wit_llm.text.formats.reasoning import Thinking
 from wit_llm.text.formats.reply import ReplyReader
@@ -100,6 +101,7 @@ class Model:
         window: Tokens that it can hold.
         tokenizer: Its own.
         template: Of a chat; none where it only goes on with text.
+        tool_template: Of its turns with tools; of most models the same.
         special_tokens: What the template knows as ``bos_token``, ``eos_token`` and so on.
         sampler: How it is sampled by default.
         stop_token_ids: Tokens that end a reply.
@@ -113,6 +115,7 @@ class Model:
     window: int
     tokenizer: Tokenizer
     template: str | None
+    tool_template: str | None
     special_tokens: Mapping[str, str]
     sampler: Sampler
     stop_token_ids: tuple[int, ...]
@@ -154,7 +157,9 @@ class Model:
         if stop_token_ids is None:
             own = tokenizer.control_tokens.get(special_tokens.get("eos_token", ""))
             stop_token_ids = () if own is None else (own,)
-        template = _template(folder, tokenizer_config)
+        templates = chat_templates(folder, tokenizer_config)
+        template = templates.get(DEFAULT)
+        tool_template = templates.get(TOOL_USE, template)
         formats = formats or Formats()
         return cls(
             graph=graph,
@@ -163,11 +168,12 @@ class Model:
             window=graph.info.text.context_window,
             tokenizer=tokenizer,
             template=template,
+            tool_template=tool_template,
             special_tokens=special_tokens,
             sampler=_sampler(generation_config),
             stop_token_ids=stop_token_ids,
-            family=None if template is None else formats.family(template),
-            reasoning=None if template is None else formats.marks(template),
+            family=None if tool_template is None else formats.family(tool_template),
+            reasoning=None if template is None else formats.marks(f"{template}\n{tool_template}"),
         )
 
     @property
@@ -236,17 +242,46 @@ class Model:
     @cached_property
     def chat(self) -> Chat:
         """
-        What makes messages into a prompt.
+        What makes messages into the prompt of a turn without tools.
 
         Raises:
             Unsupported: The folder has no chat template.
             InvalidEncoding: The template is not Jinja.
         """
-        if self.template is None:
+        return self._chat(self.template)
+
+    @cached_property
+    def tool_chat(self) -> Chat:
+        """
+        The same with tools.
+
+        Raises:
+            NNError: As ``chat``.
+        """
+        return self.chat if self.tool_template == self.template else self._chat(self.tool_template)
+
+    def _chat(self, template: str | None) -> Chat:
+        if template is None:
             raise Unsupported(f"graph '{self.name}' has no chat template; it takes turns of raw text and of tokens")
         from wit_llm.text.chat import Chat
 
-        return Chat(self.tokenizer, self.template, self.special_tokens, self.reasoning)
+        return Chat(self.tokenizer, template, self.special_tokens, self.reasoning)
+
+    def chat_for(self, messages: Sequence[Message], tools: Tools | None) -> Chat:
+        """
+        What makes messages that passed ``check`` into the prompt of a turn with these tools.
+
+        Raises:
+            NNError: As ``chat``; or there are calls, and its template has a place for them in turns with tools only.
+        """
+        if tools is not None:
+            return self.tool_chat
+        if self.tool_template != self.template and _calls(messages) and not _renders_calls(self.template):
+            raise Unsupported(
+                f"the chat template of graph '{self.name}' for turns without tools has no place for calls and their "
+                "outcomes; lend the turn its tools"
+            )
+        return self.chat
 
     def check(self, messages: Sequence[Message]) -> None:
         """
@@ -259,8 +294,7 @@ class Model:
         if messages:
             _ = self.chat
         check_parts(messages)
-        calls = any(isinstance(part, Call | Outcome) for message in messages for part in message.parts)
-        if calls and "tool_calls" not in (self.template or ""):
+        if _calls(messages) and not _renders_calls(self.tool_template):
             raise Unsupported(f"the chat template of graph '{self.name}' has no place for calls and their outcomes")
 
     def tools(self, options: Options) -> Tools | None:
@@ -301,12 +335,14 @@ class Model:
             raise InvalidArgument("ignore-eos goes on past the end, and a call that is required has an end")
         if not self.constrains:
             raise Unsupported(f"tool-choice required and only are constraints, of which graph '{self.name}' has none")
-        if self.family is None or self.family.demand is None or self.template is None:
+        if self.family is None or self.family.demand is None or self.tool_template is None:
             raise Unsupported(f"tool-choice required and only cannot be enforced in the format of graph '{self.name}'")
-        return self.family.demand(tools.only(choice.name) if isinstance(choice, OnlyTool) else tools, self.template)
+        return self.family.demand(
+            tools.only(choice.name) if isinstance(choice, OnlyTool) else tools, self.tool_template
+        )
 
     def _why_no_tools(self) -> str:
-        if self.template is not None and renders_tools(self.template):
+        if self.tool_template is not None and renders_tools(self.tool_template):
             known = ", ".join(FAMILIES)
             return (
                 f"graph '{self.name}' writes calls in no format that is known here; "
@@ -358,7 +394,16 @@ class Model:
             raise InvalidArgument("there is no message to render")
         self.check(messages)
         check_calls(messages)
-        return self.chat.render(messages, lent, opened=messages[-1].role is not Role.ASSISTANT).text
+        return self.chat_for(messages, lent).render(messages, lent, opened=messages[-1].role is not Role.ASSISTANT).text
+
+
+def _calls(messages: Sequence[Message]) -> bool:
+    """Whether there are calls, or outcomes of them."""
+    return any(isinstance(part, Call | Outcome) for message in messages for part in message.parts)
+
+
+def _renders_calls(template: str | None) -> bool:
+    return "tool_calls" in (template or "")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -372,22 +417,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InvalidEncoding(f"{path.name} must hold an object, got {type(content).__name__}")
     return content
-
-
-def _template(folder: Path, tokenizer_config: Mapping[str, Any]) -> str | None:
-    """``chat_template.jinja``, or else ``chat_template`` of the configuration: the only one, or that named default."""
-    path = folder / "chat_template.jinja"
-    if path.is_file():
-        try:
-            return path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as exc:
-            raise InvalidEncoding(f"{path.name} is not UTF-8: {exc.reason} at byte {exc.start}") from exc
-    found = tokenizer_config.get("chat_template")
-    if isinstance(found, list):
-        found = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, dict)}.get("default")
-    if not isinstance(found, str | None):
-        raise InvalidEncoding(f"chat_template of tokenizer_config.json must be text, got {type(found).__name__}")
-    return found
 
 
 def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:

@@ -357,9 +357,9 @@ class Session:
     def _with_dropped(self, count: int, messages: Sequence[Message], wish: Wish, *, resumed: bool) -> _Prompt:
         history = self._history.without_oldest(count).with_turn(messages)
         whole = [*self._setup.preamble, *history.messages]
-        rendered = self._model.chat.render(whole, wish.tools, opened=not resumed, resumed=resumed)
-        rendered = self._model.opened(rendered, wish)
-        return _Prompt(self._model.chat.encode(rendered), wish, history, resumed, rendered.reasons)
+        chat = self._model.chat_for(whole, wish.tools)
+        rendered = self._model.opened(chat.render(whole, wish.tools, opened=not resumed, resumed=resumed), wish)
+        return _Prompt(chat.encode(rendered), wish, history, resumed, rendered.reasons)
 
     def _reader(self, prompt: _Prompt) -> ReplyReader:
         if prompt.history is None:
@@ -377,7 +377,8 @@ class Session:
         if not messages:
             return 0
         try:
-            return len(self._model.chat.encode(self._model.chat.render(messages)))
+            chat = self._model.chat_for(messages, None)
+            return len(chat.encode(chat.render(messages)))
         except NNError:
             texts = [text for message in messages for text in message.strings]
             return sum(map(len, self._model.tokenizer.encode_all(texts, special=False)))

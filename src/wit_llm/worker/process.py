@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _LAST_WORDS_BYTES = 4096
-# Large pages for weights, where the kernel gives them to who asks: what is read whole at each token wants few of them.
-_TUNABLES = "glibc.malloc.hugetlb=1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +111,7 @@ def _confine(pid: int, confinement: Confinement) -> None:
 
 def _environment() -> dict[str, str]:
     """Ours, less the way to model hubs, and with the way by which this process found the package."""
-    tunables = ":".join(filter(None, (_TUNABLES, os.environ.get("GLIBC_TUNABLES"))))
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "GLIBC_TUNABLES": tunables}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     root = str(Path(__file__).parents[2])
     if root not in (*site.getsitepackages(), site.getusersitepackages()):
         paths = [*filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), root]
