@@ -30,7 +30,7 @@ TOKENIZER = Tokenizer.load(TINY)
 LINES: list[list[list[str]]] = json.loads((TINY / "lines.json").read_text())
 ANSWERS = {said: heard for conversation in LINES for said, heard in conversation[:1]}
 STORY = "Write a long story."
-SETTINGS = {"prompt_lookup": "8", "prefix_caching": "false"}
+SETTINGS = {"prompt_lookup": "8", "prefix_caching": "false", "precision": "f32"}
 
 
 @pytest.fixture(scope="module")
