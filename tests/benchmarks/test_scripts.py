@@ -29,7 +29,7 @@ SMALLEST = {
     "second_turn": (("--model", str(TINY)), 2),
     "settings": ((f"tiny={TINY}", f"u8={TINY},settings.kv_cache_precision=u8"), 6),
     "startup": ((), 6),
-    "structured": (("--model", str(TINY)), 4),
+    "structured": (("--model", str(TINY)), 6),
     "tensors": ((), 18),
     "wall": ((), 7),
 }
@@ -66,7 +66,7 @@ def test_smallest_run_prints_its_ratios(name: str, tmp_path: Path, environment: 
     file = tmp_path / "rows.jsonl"
     shown = _run(name, "--quick", "--pairs", "1", "--json", str(file), *arguments, environment=environment)
     records = [json.loads(line) for line in file.read_text().splitlines()]
-    ratios = [float(ratio) for ratio in re.findall(r"  ratio (\d\S*) \[", shown.replace(",", ""))]
+    ratios = [float(ratio) for ratio in re.findall(r"  ratio (-?\d\S*) \[", shown.replace(",", ""))]
     assert ratios == pytest.approx([record["ratio"]["median"] for record in records], rel=0.01)
     assert len(ratios) == rows
     verdicts = re.findall(r"^(PASS|FAIL)  ", shown, re.MULTILINE)

@@ -148,8 +148,9 @@ def _slow(number: int) -> Regex:
     return Regex(f"(?:{'[^a][^b]' * 1000}{number})?")
 
 
-def test_a_neighbour_goes_on_while_a_new_constraint_is_prepared(tiny: Engine) -> None:
-    """However long an engine takes to prepare one, replies that are being made do not stand still."""
+def test_a_neighbour_goes_on_while_a_new_constraint_is_prepared(tinies: Tinies) -> None:
+    """However long an engine takes to prepare one, replies that are being made do not stand still; ours takes no time."""
+    tiny = tinies["openvino"]
     beside, other = ask(tiny, _PROMPT, Decoding(3000, (), Sampler(temperature=0.0)))
     assert beside.first.wait(30)
     heard, request = ask(tiny, _PROMPT, _decoding(_slow(1), GREEDY))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,8 +25,9 @@ DTYPES = {
 }
 TYPES = {dtype: ty for ty, dtype in DTYPES.items()}
 
-# What the CPU's allocator calls itself when it has nothing left; the GPU's has an exception of its own.
-_CPU_ALLOCATOR = "DefaultCPUAllocator"
+# What the CPU's allocator calls itself when it has nothing left, and what oneDNN says then, which says it of nothing else
+# (what it has not got is a "primitive descriptor"); the GPU's allocator has an exception of its own.
+_NO_MEMORY = re.compile(r"DefaultCPUAllocator|could not create a (primitive|memory object)$", re.MULTILINE)
 _SCRIPT_FAILED = "The following operation failed in the TorchScript interpreter."
 
 
@@ -68,7 +70,7 @@ def failures(action: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        if isinstance(error, torch.OutOfMemoryError) or _CPU_ALLOCATOR in str(error):
+        if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY.search(str(error)):
             raise TooLarge(f"{action} wants more memory than it may have") from error
         lines = [line for line in str(error).splitlines() if line.strip() and "/" not in line]
         reason = lines[0] if lines else type(error).__name__
