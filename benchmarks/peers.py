@@ -10,7 +10,7 @@ in each round, and in every other round in reverse. Requests at once are separat
 
 Before anything is timed, transformers in FP32 looks at every engine's greedy tokens: how far each one's logit is below
 the best, in standard deviations of all logits at its place. It may be 0.25 with weights of 16 bits or more, 0.5 with 8
-and 2 with 4; the same token has 0, and one by chance is more than 4 below. A guest gives text: first tokens are
+and 3 with 4; the same token has 0, and one by chance is more than 4 below. A guest gives text: first tokens are
 looked at like that, and on OpenVINO a whole reply is, to the last character, that of openvino-genai driven directly.
 
 llama.cpp and onnxruntime-genai are installed on demand from PyPI into an environment of this benchmark's own below the
