@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 
 # With as many left, or more, the engine knows of tokens of so many characters that they fit, and tries longer ones one
-# by one each time.
-_TIERS = (16, 12, 8, 6, 4, 3, 2, 1)
+# by one each time; but where it is exactly so many, it knows that these do not.
+_TIERS = tuple(range(16, 0, -1))
 _BLOCK = 64
 
 
@@ -189,7 +189,8 @@ class _Rules:
         """
         What may be said behind one: others, and the first character after them.
 
-        It is not over before that, or before as many as are left for certain: where it is, the engine tries a token.
+        It is not over before that, or before as many as are left for certain: where it is, the engine tries a token;
+        where it cannot go on, the engine knows that a token does not fit.
         """
         afters = [first_characters(self._states, self._nullable, call.after) for call in self._counted[rule]]
         over = reduce(or_, afters, NOTHING).ranges
@@ -199,10 +200,12 @@ class _Rules:
             name = f"t{rule}"
             self._rules[name] = f"{plain} {name}{end}"
             return name
-        self._rules[f"u{rule}x0"] = '""'
-        for left in range(1, tier + 1):
-            self._rules[f"u{rule}x{left}"] = f"{plain} u{rule}x{left - 1}{end}"
-        return f"u{rule}x{tier}"
+        exactly = bool(over) and tier + 1 in self._tiers
+        kind, most = ("v", tier - 1) if exactly else ("u", tier)
+        self._rules[f"{kind}{rule}x0"] = _chars(over) if exactly else '""'
+        for left in range(1, most + 1):
+            self._rules[f"{kind}{rule}x{left}"] = f"{plain} {kind}{rule}x{left - 1}{end}"
+        return f"{kind}{rule}x{most}"
 
 
 def _name(number: int) -> str:

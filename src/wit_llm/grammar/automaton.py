@@ -82,7 +82,7 @@ class Automaton:
 
 _MANY_CHARACTERS = 16
 # How many ways there are to say one of some that are counted, by how many are left.
-_COUNTED_COST = 9
+_COUNTED_COST = 17
 
 
 def _is_open(number: int, state: State) -> bool:
