@@ -149,7 +149,7 @@ def _slow(number: int) -> Regex:
 
 
 def test_a_neighbour_goes_on_while_a_new_constraint_is_prepared(tinies: Tinies) -> None:
-    """However long an engine takes to prepare one, replies that are being made do not stand still; ours takes no time."""
+    """However long OpenVINO takes to prepare one, replies that are being made do not stand still."""
     tiny = tinies["openvino"]
     beside, other = ask(tiny, _PROMPT, Decoding(3000, (), Sampler(temperature=0.0)))
     assert beside.first.wait(30)

@@ -25,8 +25,8 @@ DTYPES = {
 }
 TYPES = {dtype: ty for ty, dtype in DTYPES.items()}
 
-# What the CPU's allocator calls itself when it has nothing left, and what oneDNN says then, which says it of nothing else
-# (what it has not got is a "primitive descriptor"); the GPU's allocator has an exception of its own.
+# What the CPU's allocator calls itself when it has nothing left, and what oneDNN says then and of nothing else (what it
+# has not got is a "primitive descriptor"); the GPU's allocator has an exception of its own.
 _NO_MEMORY = re.compile(r"DefaultCPUAllocator|could not create a (primitive|memory object)$", re.MULTILINE)
 _SCRIPT_FAILED = "The following operation failed in the TorchScript interpreter."
 
