@@ -156,7 +156,7 @@ class Sides(NamedTuple):
     """Who does the same work."""
 
     host: Host
-    library: Library
+    direct: Library
 
 
 def _measure(report: Report, sides: Sides, guest: Guest, way: str, name: str) -> None:
@@ -165,7 +165,7 @@ def _measure(report: Report, sides: Sides, guest: Guest, way: str, name: str) ->
     pairs = list(
         in_turns(
             lambda _: guest.run(sides.host, way, size, rounds),
-            lambda _: sides.library.run(size, rounds),
+            lambda _: sides.direct.run(size, rounds),
             report.pairs,
         )
     )
