@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
 
-from folders import random_ir
+from folders import add_ir_option, ir
 from measure import Bar, Of, Report, Row, in_turns, parser
 from prompt import PROMPT_TOKENS, Question, Questions, guest_arguments, host, pipeline, request
 from sides import Line, Side
@@ -83,12 +83,10 @@ def direct(line: Line, folder: Path) -> None:
 def main() -> int:
     """Measure."""
     options = parser(__doc__)
-    options.add_argument(
-        "--model", type=Path, metavar="FOLDER", help="another IR; default is the 135M shape, made once"
-    )
+    add_ir_option(options)
     arguments = options.parse_args()
     reply_tokens = QUICK_REPLY_TOKENS if arguments.quick else REPLY_TOKENS
-    folder = arguments.model or random_ir()
+    folder = ir(arguments)
     sizes = {"model": folder.name, "requests": REQUESTS, "prompt_tokens": PROMPT_TOKENS, "reply_tokens": reply_tokens}
     report = Report(__doc__, arguments, sizes)
     asked = Questions(folder)

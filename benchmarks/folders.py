@@ -27,6 +27,19 @@ def random_source() -> Path:
     return make_source(BENCH / "random-llama-135m-transformers")
 
 
+def add_ir_option(options: argparse.ArgumentParser) -> None:
+    """What ``ir`` wants to know."""
+    options.add_argument(
+        "--model", type=Path, metavar="FOLDER", help="another IR; default is the 135M shape, made once"
+    )
+
+
+def ir(arguments: argparse.Namespace) -> Path:
+    """The one that is measured."""
+    folder: Path | None = arguments.model
+    return folder or random_ir()
+
+
 def add_folder_options(options: argparse.ArgumentParser) -> None:
     """What ``folders_by_backend`` wants to know."""
     options.add_argument(

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import costs
 from costs import Cost, Plan, Sample
 from curve import Curve, Series, page
+from folders import add_ir_option
 
 from wit_llm.bench.machine import machine, versions
 
@@ -129,9 +130,7 @@ def main() -> int:
     options.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(GROWTHS)}; default all")
     options.add_argument("--quick", action="store_true", help="a round of small sizes, for a look whether it works")
     options.add_argument("--out", type=Path, metavar="FOLDER", default=OUT, help="default benchmarks/growth")
-    options.add_argument(
-        "--model", type=Path, metavar="FOLDER", help="another IR; default is the 135M shape, made once"
-    )
+    add_ir_option(options)
     arguments = options.parse_args()
     unknown = set(arguments.names) - set(GROWTHS)
     if unknown:

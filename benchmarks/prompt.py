@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
-from folders import random_ir
+from folders import add_ir_option, ir
 from measure import CACHE, Bar, Of, Report, Row, in_turns, parser
 from sides import Line, Side
 
@@ -219,12 +219,10 @@ def _rounds(sides: tuple[Side, Side], questions: Questions, reply_tokens: int, p
 def main() -> int:
     """Measure first tokens, then whole replies."""
     options = parser(__doc__)
-    options.add_argument(
-        "--model", type=Path, metavar="FOLDER", help="another IR; default is the 135M shape, made once"
-    )
+    add_ir_option(options)
     arguments = options.parse_args()
     reply_tokens = QUICK_REPLY_TOKENS if arguments.quick else REPLY_TOKENS
-    folder = arguments.model or random_ir()
+    folder = ir(arguments)
     sizes = {"model": folder.name, "prompt_tokens": PROMPT_TOKENS, "reply_tokens": reply_tokens}
     report = Report(__doc__, arguments, sizes)
     questions = Questions(folder)

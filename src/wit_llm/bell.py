@@ -37,6 +37,8 @@ class Bell:
     """
     One per guest: rung when any of its generations has news, so that waiting for one or for many is the same sleep.
 
+    One thread at a time waits for it: a ring wakes one.
+
     Args:
         deadline: When the guest's own time is over, on the clock of ``time.monotonic``; none is never.
     """

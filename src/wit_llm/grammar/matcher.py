@@ -127,11 +127,6 @@ class Machine:
         """Configurations that it knows."""
         return len(self._readings)
 
-    @property
-    def masks(self) -> int:
-        """Masks that it keeps."""
-        return len(self._masks)
-
     def may_end(self, configuration: int) -> bool:
         """Whether a reply may."""
         return self._ends[configuration]
