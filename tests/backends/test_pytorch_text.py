@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tokenizers import Tokenizer
 
+from tests.backends.asked import EOS, TURNS, Asked
 from tests.contract.conftest import TINY
 from tests.worker.asking import row
-from wit_llm.backends.base import End, Lost, Signature, Target
+from wit_llm.backends.base import End, Signature, Target
 from wit_llm.errors import OperatorError
 from wit_llm.options import Decoding, Sampler
 from wit_llm.tensor import Admitted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from transformers import PreTrainedModel
 
@@ -25,9 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow  # what imports PyTorch is
 
-EOS = 2
 WARM = Sampler(temperature=2.0)
-LINES: list[list[list[str]]] = json.loads((TINY / "lines.json").read_text())
 
 
 def _load(folder: Path, **settings: str) -> CausalLM:
@@ -39,73 +36,6 @@ def _load(folder: Path, **settings: str) -> CausalLM:
     return graph
 
 
-def _turns() -> list[list[int]]:
-    """The prompt of every turn that the embedded model knows, with what was said before it."""
-    tokenizer = Tokenizer.from_file(str(TINY / "tokenizer.json"))
-    prompts = []
-    for conversation in LINES:
-        text = ""
-        for said, heard in conversation:
-            text += f"<|user|>{said}<|end|><|assistant|>"
-            prompts.append(tokenizer.encode(text, add_special_tokens=False).ids)
-            text += f"{heard}<|end|>"
-    return prompts
-
-
-TURNS = _turns()
-
-
-class Asked:
-    """A graph whose requests are numbered, and stepped until they have ended."""
-
-    def __init__(self, graph: CausalLM) -> None:
-        self.graph = graph
-        self._number = 0
-        self.token_ids: dict[int, list[int]] = {}
-        self.ends: dict[int, End] = {}
-        self.lost: dict[int, str] = {}
-
-    def add(self, token_ids: Sequence[int], decoding: Decoding) -> int:
-        """Begin a request; its number."""
-        self._number += 1
-        self.token_ids[self._number] = []
-        self.graph.add(self._number, Admitted((row("input_ids", token_ids),)), decoding)
-        return self._number
-
-    def step(self) -> list[int]:
-        """One step; the requests that got a token."""
-        got = []
-        for one in self.graph.step():
-            if isinstance(one, Lost):
-                self.lost[one.request] = str(one.error)
-                continue
-            self.token_ids[one.request] += one.token_ids
-            got += [one.request] * len(one.token_ids)
-            if one.end is not None:
-                self.ends[one.request] = one.end
-        return got
-
-    def finish(self, *numbers: int) -> list[list[int]]:
-        """Step until these have ended; their tokens."""
-        while not self.ends.keys() >= set(numbers):
-            assert not self.lost.keys() & set(numbers), self.lost
-            self.step()
-        return [self.token_ids[number] for number in numbers]
-
-    def reply(self, token_ids: Sequence[int], decoding: Decoding) -> list[int]:
-        """A whole reply."""
-        return self.finish(self.add(token_ids, decoding))[0]
-
-    def replies(self, prompts: Iterable[Sequence[int]], decoding: Decoding) -> list[list[int]]:
-        """Replies to prompts that are live at once, as many as there are slots for."""
-        numbers = []
-        for token_ids in prompts:
-            while len(self.token_ids) - len(self.ends) >= self.graph.slots:
-                self.step()
-            numbers.append(self.add(token_ids, decoding))
-        return self.finish(*numbers)
-
-
 @pytest.fixture(scope="module")
 def tiny() -> CausalLM:
     """The embedded model in f32."""
@@ -113,7 +43,7 @@ def tiny() -> CausalLM:
 
 
 @pytest.fixture
-def asked(tiny: CausalLM) -> Asked:
+def asked(tiny: CausalLM) -> Asked[CausalLM]:
     """The same, without anything left of earlier tests."""
     tiny.reset()
     return Asked(tiny)
@@ -140,7 +70,7 @@ def _generate(model: PreTrainedModel, token_ids: Sequence[int], count: int, **op
 # ------------------------------------------------------------ the same as transformers
 
 
-def test_greedy_tokens_are_those_of_transformers(asked: Asked) -> None:
+def test_greedy_tokens_are_those_of_transformers(asked: Asked[CausalLM]) -> None:
     """In f32 every turn that the embedded model knows has the tokens of ``generate``, alone and among others."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -260,7 +190,7 @@ def test_architectures_that_do_not_suit_are_refused_by_name(
 # ------------------------------------------------------------ together
 
 
-def test_a_reply_does_not_depend_on_its_neighbours(asked: Asked) -> None:
+def test_a_reply_does_not_depend_on_its_neighbours(asked: Asked[CausalLM]) -> None:
     """Sampled tokens of a seed are the same alone, and beside prompts and replies that come and go."""
     decoding = Decoding(60, (), WARM, seed=7)
     alone = asked.reply(TURNS[0], decoding)
@@ -304,7 +234,7 @@ def test_a_long_prompt_does_not_stall_the_others() -> None:
     assert not asked.token_ids[long]
 
 
-def test_reading_a_prompt_in_parts_changes_nothing(asked: Asked) -> None:
+def test_reading_a_prompt_in_parts_changes_nothing(asked: Asked[CausalLM]) -> None:
     """A prompt read three tokens at a time has the reply of one read whole."""
     wanted = asked.replies(TURNS[:8], Decoding(40, (EOS,)))
     assert Asked(_load(TINY, max_num_batched_tokens="3")).replies(TURNS[:8], Decoding(40, (EOS,))) == wanted
@@ -316,12 +246,12 @@ def test_reading_a_prompt_in_parts_changes_nothing(asked: Asked) -> None:
 LONG = TURNS[7] * 10
 
 
-def _known(asked: Asked, number: int) -> int:
+def _known(asked: Asked[CausalLM], number: int) -> int:
     """Tokens of a request that need not be computed."""
     return len(asked.graph._live[number].state.token_ids)
 
 
-def test_the_next_turn_computes_its_new_tokens_only(asked: Asked) -> None:
+def test_the_next_turn_computes_its_new_tokens_only(asked: Asked[CausalLM]) -> None:
     """What an earlier request read and said is known to a later one that begins with it, and the reply is the same."""
     decoding = Decoding(20)
     first = asked.reply(LONG, decoding)
@@ -335,7 +265,7 @@ def test_the_next_turn_computes_its_new_tokens_only(asked: Asked) -> None:
     assert asked.finish(number)[0] == second
 
 
-def test_two_may_go_on_from_one_beginning(asked: Asked) -> None:
+def test_two_may_go_on_from_one_beginning(asked: Asked[CausalLM]) -> None:
     """Requests that begin alike and go on differently, at once and later, each have their own reply."""
     asked.graph.reset()
     prompts = [[*LONG, *TURNS[place]] for place in range(4)]
@@ -351,7 +281,7 @@ def test_two_may_go_on_from_one_beginning(asked: Asked) -> None:
     assert asked.replies(prompts, Decoding(20)) == wanted
 
 
-def test_a_cancelled_request_leaves_only_what_was_computed(asked: Asked) -> None:
+def test_a_cancelled_request_leaves_only_what_was_computed(asked: Asked[CausalLM]) -> None:
     """A prompt cancelled half-way is known to its half, and the rest is computed."""
     wanted = asked.reply(LONG, Decoding(20))
     graph = _load(TINY, max_num_batched_tokens="64")
@@ -366,7 +296,7 @@ def test_a_cancelled_request_leaves_only_what_was_computed(asked: Asked) -> None
     assert later.finish(number) == [wanted]
 
 
-def test_a_failed_step_leaves_nothing(asked: Asked) -> None:
+def test_a_failed_step_leaves_nothing(asked: Asked[CausalLM]) -> None:
     """After a failure and a reset the same prompt is computed from its beginning, with the same reply."""
     wanted = asked.reply(TURNS[0], Decoding(20))
     asked.add([*TURNS[0], 640_000], Decoding(20))  # the door would not have let it in

@@ -249,6 +249,7 @@ def test_openvino_is_as_new_after_a_failure() -> None:
 
     before = generated(1)
     model.add(2, tensors, GREEDY)
+    model.step()
     kept = model._live[2]  # or the library would take it for cancelled
     model.add(2, tensors, GREEDY)  # which it does not survive
     with pytest.raises(BackendFailure, match="^generating failed in OpenVINO: "):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -42,6 +43,7 @@ _EXACT = {"EXECUTION_MODE_HINT": "ACCURACY"}
 # openvino-genai 2026.4.1 tells of the chosen token alone, however many it is asked for.
 _MAX_LOGPROBS = 0
 _CPU_BLOCK_TOKENS = 32
+_GPU_BLOCK_TOKENS = 16
 _CACHE_BYTES = 1 << 30
 _CACHE_WINDOWS = 16
 # For how long a step without replies waits for a constraint: what comes meanwhile waits as long.
@@ -207,37 +209,39 @@ class LanguageModel(OpenVINO):
     """
     A graph that generates, too: one pipeline, fed with token ids, a request for each reply.
 
-    A request enters the pipeline once the one before it has its first token. openvino-genai 2026.4.1 lets two requests
-    that begin in the same step write into one block of the prefix cache, where both continue what ended inside it: one
-    guest then reads of the other's. ``tests/contract/test_neighbours.py`` has what happens without this.
+    Requests enter the pipeline together only where they differ early, and only while all others have a token of the
+    step before; and one whose prompt is still being read is cancelled when it has been. openvino-genai 2026.4.1 minds
+    neither. Two requests that begin in one step, and go on where another one ended inside a block of the prefix cache,
+    write into that one block: one guest then reads of the other's. And a block of which only the first tokens are
+    computed is in the cache as if all were, where the next prompt with these tokens finds it.
+    ``tests/contract/test_neighbours.py`` has what happens without this.
 
     Requests under constraints enter one after the other, each when its constraint is prepared; all others pass them.
     """
 
     def __init__(self, info: GraphInfo, raw: Callable[[], Raw], recipe: _Recipe) -> None:
         super().__init__(info, raw)
+        self.slots = recipe.settings.max_num_seqs
         self._recipe = recipe
         self._matchers = Matchers(recipe.vocabulary) if recipe.vocabulary is not None else None
         self.reset()
 
     def reset(self) -> None:
         """Build the pipeline anew, as it is broken for good once a step has raised."""
+        self._held: deque[Held] = deque()
         self._live: dict[int, _Live] = {}
+        self._abandoned: dict[int, _Live] = {}
         self._cancelled: list[int] = []
-        self._entering: int | None = None
+        # Live or abandoned, and without a token of the last step.
+        self._reading: set[int] = set()
         self._fresh = True
+        self._shortest = _CPU_BLOCK_TOKENS if self._recipe.device == "CPU" else _GPU_BLOCK_TOKENS
         self._pipeline, constraints = self._recipe.build()
         self._gate = None if constraints is None else Gate(constraints, self._recipe.settings.constraints_mb << 20)
 
     @property
-    def slots(self) -> int:
-        """Requests that may be live now: one more than are, unless the newest still has to get its first token."""
-        closed = self._entering is not None or (self._fresh and self._gate is not None and self._gate.preparing)
-        return min(self._count + (not closed), self._recipe.settings.max_num_seqs)
-
-    @property
-    def _count(self) -> int:
-        return len(self._live) + len(self._cancelled) + (0 if self._gate is None else len(self._gate))
+    def _idle(self) -> bool:
+        return not (self._held or self._live or self._abandoned or self._cancelled or self._gate)
 
     def score(self, admitted: Admitted, first: int) -> Sequence[NamedTensor]:
         """How likely tokens are, as ``Scorer`` says, by the model of raw compute."""
@@ -250,67 +254,104 @@ class LanguageModel(OpenVINO):
         Raises:
             Busy: The pipeline keeps as many constraints as it may, and cannot be built anew while others generate.
         """
-        input_ids = ov.Tensor(np.frombuffer(admitted["input_ids"].data, np.int64)[np.newaxis])  # [1, tokens]
+        input_ids = np.frombuffer(admitted["input_ids"].data, np.int64)  # [tokens]
+        held = Held(request, input_ids, decoding)
         if decoding.constraint is None or self._gate is None:
-            self._enter(request, input_ids, decoding)
+            self._held.append(held)
             return
         if not self._gate.has_room(decoding.constraint):
-            if self._count:
+            if not self._idle:
                 raise Busy("the graph keeps as many constraints as it may; a new one goes when no reply is being made")
             self.reset()
-        self._gate.add(Held(request, input_ids, decoding, decoding.constraint))
-
-    def _enter(self, request: int, input_ids: ov.Tensor, decoding: Decoding) -> None:
-        longest = 0 if self._recipe.vocabulary is None else self._recipe.vocabulary.longest
-        with failures("taking up a request"):
-            config = _generation_config(decoding, longest)
-            if self._recipe.settings.prompt_lookup is not None:
-                config.num_assistant_tokens = self._recipe.settings.prompt_lookup
-                config.max_ngram_size = NGRAM_TOKENS
-            handle = self._pipeline.add_request(request, input_ids, config)
-        matcher = self._matchers.matcher(decoding.constraint) if self._matchers and decoding.constraint else None
-        self._live[request] = _Live(handle, decoding.logprobs is not None, matcher)
-        self._entering = request
+        self._gate.add(held, decoding.constraint)
 
     def cancel(self, request: int) -> None:
         """End a request, as ``Generator`` says."""
-        if live := self._live.get(request):
+        if request in self._reading:
+            if live := self._live.pop(request, None):
+                self._abandoned[request] = live
+                self._cancelled.append(request)
+        elif live := self._live.get(request):
             live.cancelled = True
             live.handle.cancel()
         elif self._gate is not None and self._gate.cancel(request):
             self._cancelled.append(request)
+        else:
+            for held in self._held:
+                if held.request == request:
+                    self._held.remove(held)
+                    self._cancelled.append(request)
+                    break
 
     def step(self) -> Sequence[Progress | Lost]:
         """One step of the pipeline, which holds the GIL meanwhile; without live requests it waits for a constraint."""
         news: list[Progress | Lost] = [Progress(request, (), End.CANCELLED) for request in self._cancelled]
         self._cancelled.clear()
         news += self._let_in()
-        if not self._live:
+        if not (self._live or self._abandoned):
             return news
-        steps: list[Progress | Lost] = []
+        self._reading.clear()
         with failures("generating"):
             self._pipeline.step()
-            for request, live in self._live.items():
-                if (one := self._look(request, live)) is not None:
-                    steps.append(one)
-        for one in steps:
-            if one.request == self._entering:
-                self._entering, self._fresh = None, False
-            if isinstance(one, Lost) or one.end is not None:
-                del self._live[one.request]
-        return news + steps
+            for request, live in list(self._abandoned.items()):
+                if self._look(request, live) is None:
+                    self._reading.add(request)
+                else:
+                    live.handle.cancel()
+                    del self._abandoned[request]
+            for request, live in list(self._live.items()):
+                one = self._look(request, live)
+                if one is None:
+                    self._reading.add(request)
+                    continue
+                news.append(one)
+                self._fresh = False
+                if isinstance(one, Lost) or one.end is not None:
+                    del self._live[request]
+        return news
 
     def _let_in(self) -> list[Lost]:
-        """The next request under a constraint, if it may enter."""
-        if self._gate is None:
-            return []
-        held, lost = self._gate.pull(0 if self._live else _PATIENCE_S, entering=self._entering is not None)
-        if held is not None:
+        """The next requests, as far as they may enter in one step."""
+        lost: list[Lost] = []
+        entering: list[Held] = []
+        if self._gate is not None:
+            patience_s = 0 if self._live or self._abandoned else _PATIENCE_S
+            held, lost = self._gate.pull(patience_s, entering=bool(self._reading))
+            if held is not None:
+                entering.append(held)
+        may_enter = not self._reading and not (self._fresh and self._gate is not None and self._gate.preparing)
+        while may_enter and self._held and self._apart(self._held[0], entering):
+            entering.append(self._held.popleft())
+        for held in entering:
+            self._shortest = min(self._shortest, len(held.input_ids))
             try:
-                self._enter(held.request, held.input_ids, held.decoding)
+                self._live[held.request] = self._enter(held)
             except NNError as error:
                 lost.append(Lost(held.request, error))
         return lost
+
+    def _apart(self, held: Held, entering: Sequence[Held]) -> bool:
+        """
+        Whether a request may enter with others: they have fewer tokens in common than a block, and any prompt so far.
+
+        So there is no block of the cache with which two of them could begin.
+        """
+        return not self._recipe.settings.prefix_caching or not any(
+            np.array_equal(held.input_ids[: self._shortest], one.input_ids[: self._shortest]) for one in entering
+        )
+
+    def _enter(self, held: Held) -> _Live:
+        decoding = held.decoding
+        longest = 0 if self._recipe.vocabulary is None else self._recipe.vocabulary.longest
+        with failures("taking up a request"):
+            config = _generation_config(decoding, longest)
+            if self._recipe.settings.prompt_lookup is not None:
+                config.num_assistant_tokens = self._recipe.settings.prompt_lookup
+                config.max_ngram_size = NGRAM_TOKENS
+            input_ids = ov.Tensor(held.input_ids[np.newaxis])  # [1, tokens]
+            handle = self._pipeline.add_request(held.request, input_ids, config)
+        matcher = self._matchers.matcher(decoding.constraint) if self._matchers and decoding.constraint else None
+        return _Live(handle, decoding.logprobs is not None, matcher)
 
     def _look(self, request: int, live: _Live) -> Progress | Lost | None:
         """What a step did for a request; none where there is more to be read of its prompt."""

@@ -30,6 +30,8 @@ from wit_llm.errors import NNError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from wit_llm.grammar.automaton import Automaton
     from wit_llm.grammar.matcher import Vocabulary
     from wit_llm.options import Decoding
@@ -40,12 +42,11 @@ _NICE = 10
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A request under a constraint, before it enters the pipeline."""
+    """A request before it enters the pipeline; its token ids are I64 ``[tokens]``."""
 
     request: int
-    input_ids: ov.Tensor
+    input_ids: NDArray[np.int64]
     decoding: Decoding
-    constraint: Automaton
 
 
 class Gate:
@@ -66,7 +67,7 @@ class Gate:
         self._kept: dict[Automaton, int] = {}
         self._unprepared: set[Automaton] = set()
         self._preparing: tuple[Automaton, Preparation] | None = None
-        self._held: deque[Held] = deque()
+        self._held: deque[tuple[Automaton, Held]] = deque()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -83,18 +84,18 @@ class Gate:
             constraint in self._kept or not taken or taken + self._constraints.bytes_of(constraint) <= self._most_bytes
         )
 
-    def add(self, held: Held) -> None:
+    def add(self, held: Held, constraint: Automaton) -> None:
         """Let a request wait; there is room for its constraint."""
-        if held.constraint not in self._kept:
-            self._kept[held.constraint] = self._constraints.bytes_of(held.constraint)
-            self._unprepared.add(held.constraint)
-        self._held.append(held)
+        if constraint not in self._kept:
+            self._kept[constraint] = self._constraints.bytes_of(constraint)
+            self._unprepared.add(constraint)
+        self._held.append((constraint, held))
 
     def cancel(self, request: int) -> bool:
         """Let it wait no longer; whether it did."""
-        for held in self._held:
-            if held.request == request:
-                self._held.remove(held)
+        for one in self._held:
+            if one[1].request == request:
+                self._held.remove(one)
                 return True
         return False
 
@@ -116,17 +117,19 @@ class Gate:
                 return None, self._give_up(constraint, preparation.error)
         if entering or not self._held:
             return None, []
-        if self._held[0].constraint not in self._unprepared:
-            return self._held.popleft(), []
-        self._preparing = (self._held[0].constraint, self._constraints.prepare(self._held[0].constraint))
+        constraint, held = self._held[0]
+        if constraint not in self._unprepared:
+            self._held.popleft()
+            return held, []
+        self._preparing = (constraint, self._constraints.prepare(constraint))
         return None, []
 
     def _give_up(self, constraint: Automaton, error: NNError) -> list[Lost]:
         del self._kept[constraint]
-        lost = [held for held in self._held if held.constraint == constraint]
-        for held in lost:
-            self._held.remove(held)
-        return [Lost(held.request, error) for held in lost]
+        lost = [one for one in self._held if one[0] == constraint]
+        for one in lost:
+            self._held.remove(one)
+        return [Lost(held.request, error) for _, held in lost]
 
 
 class Constraints:
