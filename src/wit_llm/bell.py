@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import queue
+import threading
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from wit_llm.errors import DeadlinePassed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 # A thread that fetches its news itself hears of an end that another thread decides this much later at most.
 FETCH_S = 0.05
@@ -30,6 +30,8 @@ class Source(Protocol):
         """It waits no more; another one may have to fetch."""
 
 
+_News = TypeVar("_News")
+
 _GUESTS = itertools.count(1)
 
 
@@ -46,8 +48,10 @@ class Bell:
     def __init__(self, deadline: float | None = None) -> None:
         # A number of the guest's own, never used again.
         self.guest = next(_GUESTS)
-        # Holds something since the last ring that nobody has seen.
-        self._rung: queue.SimpleQueue[None] = queue.SimpleQueue()
+        # What nobody has seen of the last rings: of each, who is to be rung next.
+        self._rung: queue.SimpleQueue[Sequence[Bell]] = queue.SimpleQueue()
+        # Whether a thread sleeps at it.
+        self.asleep = False
         self._deadline = deadline
         self._closed = False
 
@@ -58,8 +62,10 @@ class Bell:
 
     def ring(self) -> None:
         """Make the waiting thread look again; any thread may."""
-        if self._rung.empty():
-            self._rung.put(None)
+        if _PEAL.bells is None:
+            _in_turn((self,))
+        else:
+            _PEAL.bells.append(self)
 
     def wait_for(self, ready: Callable[[], bool], until: float | None = None, sources: Sequence[Source] = ()) -> bool:
         """
@@ -110,5 +116,61 @@ class Bell:
 
     def _sleep(self, timeout_s: float | None) -> None:
         """Until the bell rings, where it has not rung since the last sleep."""
-        with contextlib.suppress(queue.Empty):
-            self._rung.get(timeout=timeout_s)
+        self.asleep = True
+        try:
+            _in_turn(self._rung.get(timeout=timeout_s))
+        except queue.Empty:
+            pass
+        finally:
+            self.asleep = False
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Ring those that are to be rung after this one."""
+        while not self._rung.empty():
+            try:
+                others = self._rung.get_nowait()
+            except queue.Empty:
+                return
+            _in_turn(others)
+
+    def _wake(self, then: Sequence[Bell]) -> bool:
+        """Ring; whether a thread wakes that rings the others."""
+        if self.asleep:
+            self._rung.put(then)
+            if self.asleep:
+                return True
+            self._pass_on()  # it woke meanwhile, and may have looked before
+        if self._rung.empty():
+            self._rung.put(())
+        return False
+
+
+class _Peal(threading.local):
+    bells: list[Bell] | None = None
+
+
+_PEAL = _Peal()
+
+
+def peal(tell: Callable[[_News], object], news: Iterable[_News]) -> None:
+    """
+    Tell all news, and ring at the end what that rings, one bell after the other: each thread that wakes rings the next.
+
+    All at once would wake them only to sleep again, as one at a time can have Python's lock.
+    """
+    bells: list[Bell] = []
+    _PEAL.bells = bells
+    try:
+        for one in news:
+            tell(one)
+    finally:
+        _PEAL.bells = None
+        _in_turn(bells)
+
+
+def _in_turn(bells: Sequence[Bell]) -> None:
+    """Ring up to the first at which a thread sleeps, which rings the others."""
+    for place, bell in enumerate(bells):
+        if bell._wake(bells[place + 1 :]):  # noqa: SLF001 -- one module
+            return

@@ -58,7 +58,11 @@ class WrongSandbox:
             for it in INTERFACES
         )
         guest = Guest(
-            Program(engine, compiled, link(engine, compiled, interfaces)), "guest", self._registry, LIMITS, ignore
+            Program(engine, self._runtime._clock, compiled, link(engine, compiled, interfaces)),
+            "guest",
+            self._registry,
+            LIMITS,
+            ignore,
         )
         out = bytearray()
         how = ""

@@ -109,6 +109,7 @@ class Generation:
         self._reason: FinishReason | None = None
         self._matched_stop: str | None = None
         self._error: NNError | None = None
+        self._over = False  # there is a reason or an error
         self._kept = False
         self._finished_seen = False
 
@@ -137,7 +138,7 @@ class Generation:
         with self._lock:
             if self._over:
                 return
-            if self._late(at_ns):
+            if self.deadline is not None and self._late(at_ns):
                 self._finish(FinishReason.DEADLINE, at_ns)
             else:
                 self._take(token_ids, end, logprobs, at_ns)
@@ -152,7 +153,7 @@ class Generation:
         with self._lock:
             if self._over:
                 return
-            self._error = error
+            self._error, self._over = error, True
         self._bell.ring()
 
     def _take(
@@ -161,6 +162,21 @@ class Generation:
         if token_ids and self._first_token_us is None:
             self._first_token_us = self._us(now)
         last = len(token_ids) - 1 if end is End.STOP else len(token_ids)
+        if self._plain and not logprobs:
+            self._generated_tokens += len(token_ids)
+            if text := "".join(map(self._decoder.push, token_ids[:last])):
+                said = Text(text)
+                self._parts.append(said)
+                self._events.append(said)
+        else:
+            self._take_apart(token_ids, last, logprobs)
+        if self._matched_stop is not None:
+            self._end(FinishReason.STOP_STRING, now)
+        elif end is not None:
+            self._finish(_REASON_OF.get(end, self._plan.at_length), now)
+
+    def _take_apart(self, token_ids: Sequence[int], last: int, logprobs: Sequence[Sequence[Likelihood]]) -> None:
+        """Look for all that there may be in tokens, up to the last that says something."""
         pieces: list[Piece] = []
         for place, token_id in enumerate(token_ids):
             self._generated_tokens += 1
@@ -174,10 +190,6 @@ class Generation:
             if self._matched_stop is not None:
                 break
         self._show(pieces)
-        if self._matched_stop is not None:
-            self._end(FinishReason.STOP_STRING, now)
-        elif end is not None:
-            self._finish(_REASON_OF.get(end, self._plan.at_length), now)
 
     def _logprobs(self, likelihoods: Sequence[Likelihood]) -> Logprobs:
         return Logprobs(tuple(Alternative(one, self._decoder.bytes_of(one), logprob) for one, logprob in likelihoods))
@@ -232,7 +244,7 @@ class Generation:
         self._total_us = self._us(min(now, self._plan.deadline_ns or now))
         if self._queued_us is None:
             self._queued_us = self._total_us
-        self._reason = reason
+        self._reason, self._over = reason, True
 
     # ------------------------------------------------------------ the guest's side
 
@@ -291,7 +303,7 @@ class Generation:
         with self._lock:
             early = not self._over
             if not self._kept and self._error is None:
-                self._error = InvalidArgument("the generation was dropped")
+                self._error, self._over = InvalidArgument("the generation was dropped"), True
         if early:
             self._cancel()
 
@@ -348,12 +360,8 @@ class Generation:
 
     # ------------------------------------------------------------ both sides; those without a lock need none or hold it
 
-    @property
-    def _over(self) -> bool:
-        return self._reason is not None or self._error is not None
-
     def _is_readable(self) -> bool:
-        return bool(self._events) or self._reason is not None or self._error is not None
+        return bool(self._events) or self._over
 
     def _late(self, now: int) -> bool:
         return self._plan.deadline_ns is not None and now >= self._plan.deadline_ns

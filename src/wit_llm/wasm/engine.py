@@ -1,11 +1,10 @@
-"""Compiling components, keeping what was compiled, and the clock that stops guests."""
+"""Compiling components, and keeping what was compiled."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import tempfile
-import threading
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +14,7 @@ from wasmtime import component as wit
 
 from wit_llm.errors import OperatorError
 from wit_llm.wasm import budget, bulk, embed, models, nn, prompt, tokenizer
+from wit_llm.wasm.clock import Clock
 from wit_llm.wasm.linking import link
 
 INTERFACES = (
@@ -28,8 +28,6 @@ INTERFACES = (
     bulk.BULK,
 )
 
-# How late a guest may be stopped. Each tick costs what a wake-up of a Python thread costs, some 50 µs.
-TICK_S = 0.05
 _MAGIC = b"\0asm"
 _COMPONENT = b"\x0d\0\x01\0"
 _MODULE = b"\x01\0\0\0"
@@ -40,6 +38,7 @@ class Program:
     """A component, compiled and bound to the host's interfaces; any number of guests run from it."""
 
     engine: wasmtime.Engine
+    clock: Clock
     component: wit.Component
     linker: wit.Linker
 
@@ -59,19 +58,11 @@ class Runtime:
         config.signals_based_traps = False
         self._engine = wasmtime.Engine(config)
         self._cache = cache
-        self._running = threading.Lock()
-        self._running.acquire()
-        self._clock = threading.Thread(target=self._tick, name="wit-llm clock", daemon=True)
-        self._clock.start()
-
-    def _tick(self) -> None:
-        while not self._running.acquire(timeout=TICK_S):
-            self._engine.increment_epoch()
+        self._clock = Clock(self._engine)
 
     def close(self) -> None:
         """Stop the clock."""
-        self._running.release()
-        self._clock.join()
+        self._clock.close()
 
     def program(self, binary: bytes) -> Program:
         """
@@ -82,7 +73,7 @@ class Runtime:
         """
         check_component(binary)
         component = self._compile(binary)
-        return Program(self._engine, component, link(self._engine, component, INTERFACES))
+        return Program(self._engine, self._clock, component, link(self._engine, component, INTERFACES))
 
     def _compile(self, binary: bytes) -> wit.Component:
         digest = hashlib.sha256(binary).hexdigest()

@@ -193,8 +193,9 @@ class Guest:
                     stdin.write(stdio.stdin)
                     stdin.flush()
                 store.set_wasi(stdio.configure(self.name, stdin.name, self._output))
-                self._watch(store, stdio)
-                exit_code = self._run(store)
+                self._make_stoppable(store)
+                with self.program.clock.watching(lambda: self._has_to_end(stdio)):
+                    exit_code = self._run(store)
                 self._check_written(stdio.captured_bytes)
             finally:
                 del CURRENT.guest
@@ -255,14 +256,27 @@ class Guest:
         self.end(f"the guest was stopped: it wrote more than {self.limits.output_bytes} bytes")
         return False
 
-    def _watch(self, store: wasmtime.Store, stdio: Stdio) -> None:
-        """Look at each tick of the engine's clock whether the guest may go on."""
+    def is_stopped(self) -> bool:
+        """Whether it was ended, or its time is over."""
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self.end(f"the guest was stopped: its time of {self.limits.deadline_s:g} s is over")
+        return bool(self._stopped)
+
+    def _has_to_end(self, stdio: Stdio) -> bool:
+        """The same, or whether it wrote too much."""
+        if not self.bell.asleep:  # who sleeps writes nothing
+            try:
+                self._check_written(stdio.captured_bytes)
+            except Exception as exc:  # noqa: BLE001 -- the clock goes on for the others
+                self.fault("looking at the guest's output", exc, traceback.format_exc())
+                self.end(self._fault)
+        return self.is_stopped()
+
+    def _make_stoppable(self, store: wasmtime.Store) -> None:
+        """Let the guest end, when it has to, as the engine's epoch goes on."""
 
         @_EpochCallback  # type: ignore[untyped-decorator]
         def tick(_context: Any, _data: Any, delta: Any, _kind: Any) -> int:
-            if self._deadline is not None and time.monotonic() >= self._deadline:
-                self.end(f"the guest was stopped: its time of {self.limits.deadline_s:g} s is over")
-            self._check_written(stdio.captured_bytes)
             if not self._stopped:
                 delta[0] = 1
                 return 0

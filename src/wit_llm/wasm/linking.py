@@ -202,7 +202,7 @@ def _run(guest: Guest, bound: _Bound, context: Any, args: Any, results: Any) -> 
         payload = boxed(bound.result, handles, context, value) if bound.is_result and bound.result else None
     except NNError as exc:
         handles.rollback(mark)
-        if bound.error is None:
+        if bound.error is None or guest.is_stopped():
             raise
         put_result(results[0], boxed(bound.error, handles, context, exc), is_ok=False)
         return

@@ -166,10 +166,11 @@ class SocketChannel(Generic[Out, In]):
             raise ChannelBroken(f"this side speaks version {VERSION} of the protocol, the peer version {version}")
         if files > 1 or length > MESSAGE_BYTES:
             raise ChannelBroken(f"a frame of {length} bytes and {files} memory files is over the limits")
-        if not self._fill(_HEADER.size + length, None):
+        end = _HEADER.size + length
+        if len(self._received) < end and not self._fill(end, None):
             raise ChannelBroken("the peer went away in the middle of a message")
-        payload = self._received[_HEADER.size : _HEADER.size + length]
-        del self._received[: _HEADER.size + length]
+        payload = self._received[_HEADER.size : end]
+        del self._received[:end]
         if files:
             self._memory = self._open_memory()
         try:

@@ -10,7 +10,7 @@ import traceback
 from typing import TYPE_CHECKING, Protocol
 
 from wit_llm.backends.table import entry
-from wit_llm.bell import Bell, Source
+from wit_llm.bell import Bell, Source, peal
 from wit_llm.errors import BackendFailure, DeadlinePassed, NNError, OperatorError
 from wit_llm.events import HostFault, WorkerDied
 from wit_llm.worker.channel import ChannelBroken, SocketChannel, memory_pair
@@ -185,6 +185,7 @@ class Line:
         """End the worker and wait until it is gone, a second or so; may come twice."""
         self._wanted = False
         self._channel.close()
+        self.source.wake()
         self.join()
 
     def join(self) -> None:
@@ -193,13 +194,15 @@ class Line:
 
     def _hand_out(self, message: ToHost) -> None:
         if isinstance(message, Stepped):
-            for progress in message.progress:
-                self._advance(progress)
+            peal(self._advance, message.progress)
             return
         match message:
             case Accepted(call, cached_tokens):
                 if listener := self._listeners.get(call):
-                    self._guard(call, listener, listener.accepted, self._channel.sent_ns, cached_tokens)
+                    try:
+                        listener.accepted(self._channel.sent_ns, cached_tokens)
+                    except Exception:  # noqa: BLE001 -- as in _advance
+                        self._give_up(call, listener)
             case Computed(call):
                 if answer := self._answers.pop(call, None):
                     answer.give(message)
@@ -213,9 +216,10 @@ class Line:
         call, end = progress.request, progress.end
         listener = self._listeners.get(call) if end is None else self._listeners.pop(call, None)
         if listener:
-            self._guard(
-                call, listener, listener.tokens, progress.token_ids, end, self._channel.sent_ns, progress.logprobs
-            )
+            try:
+                listener.tokens(progress.token_ids, end, self._channel.sent_ns, progress.logprobs)
+            except Exception:  # noqa: BLE001 -- whatever it is, the other requests are not to blame
+                self._give_up(call, listener)
 
     def _refused(self, message: Failed) -> None:
         if message.call is None:
@@ -224,23 +228,22 @@ class Line:
             self._sink(HostFault(f"the worker of graph {self._graph!r}", message.detail))
         self._fail(message.call, message.raised())
 
-    def _guard(self, call: int, listener: Listener, tell: Callable[..., None], *news: object) -> None:
-        """A listener with a bug loses its own request, and the line is read on."""
-        try:
-            tell(*news)
-        except Exception:  # noqa: BLE001 -- whatever it is, the other requests are not to blame
-            self._sink(HostFault(f"handing out tokens of graph {self._graph!r}", traceback.format_exc()))
-            self.cancel(call)
-            self._listeners.pop(call, None)
-            with contextlib.suppress(Exception):
-                listener.failed(BackendFailure("the host failed in handing out the reply"))
+    def _give_up(self, call: int, listener: Listener) -> None:
+        """A listener with a bug, which has just raised, loses its own request, and the line is read on."""
+        self._sink(HostFault(f"handing out tokens of graph {self._graph!r}", traceback.format_exc()))
+        self.cancel(call)
+        self._listeners.pop(call, None)
+        with contextlib.suppress(Exception):
+            listener.failed(BackendFailure("the host failed in handing out the reply"))
 
     def _fail(self, call: int | None, error: WitLLMError) -> None:
         if answer := self._answers.pop(call, None):
             answer.give(error)
         elif call is not None and (listener := self._listeners.pop(call, None)):
-            told = error if isinstance(error, NNError) else BackendFailure(str(error))
-            self._guard(call, listener, listener.failed, told)
+            try:
+                listener.failed(error if isinstance(error, NNError) else BackendFailure(str(error)))
+            except Exception:  # noqa: BLE001 -- as in _advance
+                self._give_up(call, listener)
 
     def _end(self, fault: str | None) -> None:
         """Bury the worker, and fail what it leaves behind."""

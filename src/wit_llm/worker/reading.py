@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wit_llm.worker.channel import Channel
 
 # After a guest's thread has stopped reading, it usually comes back at once; so long the one that stands by leaves it.
-STAND_IN_S = 0.05
+STAND_IN_S = 0.2
 
 In = TypeVar("In")
 
@@ -70,7 +70,9 @@ class Reading(Generic[In]):
         try:
             return None if self._over else self._read(timeout_s)
         finally:
-            self._give_up()
+            self._turn.release()
+            if self._over:
+                self._called.set()
 
     def enter(self, bell: Bell, *, fetches: bool) -> None:
         """As ``bell.Source`` says."""
@@ -125,11 +127,6 @@ class Reading(Generic[In]):
             self._reader = None
         return False
 
-    def _give_up(self) -> None:
-        self._turn.release()
-        if self._over:
-            self._called.set()
-
     # ------------------------------------------------------------ the thread that stands by
 
     def _stand_by(self) -> None:
@@ -145,10 +142,14 @@ class Reading(Generic[In]):
                     while not self._over and not self._fetching:
                         self._read(None)
                 finally:
-                    self._give_up()
+                    self._turn.release()
                 self._pass_on()
             self._called.wait(STAND_IN_S)
             self._called.clear()
+
+    def wake(self) -> None:
+        """Let the one that stands by see at once that the line has ended."""
+        self._called.set()
 
     def join(self) -> None:
         """Wait until ``ended`` has been called, unless it is this thread that would have to call it."""
