@@ -166,7 +166,7 @@ def test_openvino_says_what_is_wrong_with_a_folder(tmp_path: Path, make: Callabl
             {"cache": "1"},
             "setting 'cache' of backend 'openvino' is unknown; known: cache_size_gb, prefix_caching, "
             "max_num_batched_tokens, max_num_seqs, num_threads, precision, kv_cache_precision, constraints_mb, "
-            "prompt_lookup",
+            "prompt_lookup, large_pages",
             id="unknown",
         ),
         pytest.param(
@@ -189,6 +189,7 @@ def test_openvino_refuses_settings_that_do_not_work(settings: dict[str, str], te
         pytest.param({"cache_size_gb": "1"}, id="cache-size"),
         pytest.param({"prefix_caching": "false", "max_num_batched_tokens": "16"}, id="small-steps"),
         pytest.param({"num_threads": "1", "precision": "f32", "kv_cache_precision": "f32"}, id="exact"),
+        pytest.param({"large_pages": "false"}, id="small-pages"),
     ],
 )
 def test_openvino_takes_its_settings(settings: dict[str, str]) -> None:

@@ -17,6 +17,7 @@ from wit_llm.backends.folder import places
 from wit_llm.backends.openvino_constraints import Constraints, Gate, Held
 from wit_llm.backends.openvino_gguf import gguf_file, read_gguf, takes_and_gives, translated
 from wit_llm.backends.openvino_grammar import ebnf
+from wit_llm.backends.openvino_large_pages import use_large_pages
 from wit_llm.backends.openvino_scores import score
 from wit_llm.backends.openvino_settings import NGRAM_TOKENS, Settings
 from wit_llm.backends.openvino_tensors import BEAMS, OpenVINO, Raw, failures, reason
@@ -237,6 +238,8 @@ class LanguageModel(OpenVINO):
         self._fresh = True
         self._shortest = _CPU_BLOCK_TOKENS if self._recipe.device == "CPU" else _GPU_BLOCK_TOKENS
         self._pipeline, constraints = self._recipe.build()
+        if self._recipe.settings.large_pages and self._recipe.device == "CPU":
+            use_large_pages()
         self._gate = None if constraints is None else Gate(constraints, self._recipe.settings.constraints_mb << 20)
 
     @property

@@ -26,6 +26,7 @@ class Settings(msgspec.Struct, frozen=True):
         constraints_mb: What constraints that were seen may take, about, until the pipeline is built anew.
         prompt_lookup: Tokens that a step guesses at most, as those that came earlier after the same few; none is not to
             guess. The model looks at each of them, and a reply is what it would have been.
+        large_pages: Move weights to large pages once they are loaded, on the CPU and where the kernel can.
     """
 
     cache_size_gb: Annotated[int, msgspec.Meta(ge=1)] | None = None
@@ -37,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True):
     kv_cache_precision: Literal["u8", "f16", "bf16", "f32"] | None = None
     constraints_mb: Annotated[int, msgspec.Meta(ge=1)] = 256
     prompt_lookup: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    large_pages: bool = True
 
     def __post_init__(self) -> None:
         """
