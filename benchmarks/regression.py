@@ -40,6 +40,7 @@ _RATES = frozenset({"tokens/s", "MB/s"})
 # Arguments of each script, and its rows that are watched.
 WATCHED: Mapping[str, tuple[str, ...]] = {
     "prompt.py --quick --pairs 12": ("first token's id", "decode rate"),
+    "at_once.py --quick --pairs 8": ("8 at once",),
     "batching.py --quick --pairs 4": ("2 of different lengths", "one alone"),
     "tensors.py --quick --pairs 6 --language C": ("C, list, 1 KB", "C, bulk, 16 MB"),
     "wall.py --quick --pairs 3": ("600 KB into the host", "600 KB out of the host"),

@@ -211,11 +211,11 @@ class LanguageModel(OpenVINO):
     A graph that generates, too: one pipeline, fed with token ids, a request for each reply.
 
     Requests enter the pipeline together only where they differ early, and only while all others have a token of the
-    step before; and one whose prompt is still being read is cancelled when it has been. openvino-genai 2026.4.1 minds
+    step before; and one whose prompt is still being read is cancelled when it has been. openvino-genai 2026.4.1 sees to
     neither. Two requests that begin in one step, and go on where another one ended inside a block of the prefix cache,
     write into that one block: one guest then reads of the other's. And a block of which only the first tokens are
     computed is in the cache as if all were, where the next prompt with these tokens finds it.
-    ``tests/contract/test_neighbours.py`` has what happens without this.
+    ``tests/contract/test_neighbours.py`` and ``tests/backends/test_openvino_text.py`` have what happens without this.
 
     Requests under constraints enter one after the other, each when its constraint is prepared; all others pass them.
     """
