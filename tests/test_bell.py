@@ -6,6 +6,8 @@ import random
 import threading
 import time
 
+import pytest
+
 from tests.worker.asking import SOON_S
 from wit_llm.bell import Bell, peal
 
@@ -74,13 +76,12 @@ def test_news_that_fail_keep_no_others_from_being_heard() -> None:
     _asleep(sleeper)
 
     def fail() -> None:
-        raise ValueError
+        raise ValueError("told")
 
     try:
-        try:
+        with pytest.raises(ValueError, match="^told$"):
             peal(lambda ring: ring(), [sleeper.tell, fail])
-        except ValueError:
-            assert sleeper.has_seen()
+        assert sleeper.has_seen()
     finally:
         sleeper.end()
 

@@ -197,8 +197,6 @@ class Generation:
     def _hear(self, token_id: int) -> Sequence[Piece]:
         """What a token makes certain."""
         text = self._decoder.push(token_id)
-        if self._plain:
-            return (Text(text),) if text else ()
         reasoned = self._reader.reasons
         pieces = self._reader.push(text)
         if reasoned:

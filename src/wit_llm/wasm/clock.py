@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import wasmtime
 
 # How late a guest may be stopped.
-TICK_S = 0.1
+TICK_S = 0.05
 
 
 class Clock:

@@ -24,7 +24,6 @@ class Captured:
 
     def __init__(self) -> None:
         self._file = tempfile.NamedTemporaryFile()  # noqa: SIM115 -- closed by ``__exit__``
-        self._descriptor = self._file.fileno()
 
     def __enter__(self) -> Self:
         return self
@@ -32,7 +31,6 @@ class Captured:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._descriptor = -1
         self._file.close()
 
     @property
@@ -43,11 +41,11 @@ class Captured:
     @property
     def size_bytes(self) -> int:
         """How much was written so far."""
-        return os.fstat(self._descriptor).st_size
+        return os.fstat(self._file.fileno()).st_size
 
     def read(self) -> bytes:
         """All of it."""
-        return os.pread(self._descriptor, self.size_bytes, 0)
+        return os.pread(self._file.fileno(), self.size_bytes, 0)
 
 
 @dataclass(frozen=True, slots=True)
