@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,9 +65,19 @@ class Heard:
         return self
 
 
-def open_descriptors(process: int | str = "self") -> int:
-    """How many descriptors a process has open."""
-    return len(list(Path(f"/proc/{process}/fd").iterdir()))
+def open_descriptors(process: int | str = "self", hoped: int | None = None) -> int:
+    """
+    How many descriptors a process has open.
+
+    Waits a while for as few as are hoped for: a worker closes the memory that it has sent when the host may have read
+    it already.
+    """
+    until = time.monotonic() + SOON_S
+    while True:
+        count = len(list(Path(f"/proc/{process}/fd").iterdir()))
+        if hoped is None or count <= hoped or time.monotonic() > until:
+            return count
+        time.sleep(0.02)
 
 
 def prompt(engine: Engine, token_ids: Sequence[int]) -> Admitted:
