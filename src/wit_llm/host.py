@@ -16,6 +16,7 @@ from wit_llm.errors import OperatorError
 from wit_llm.limits import Limits
 from wit_llm.loading.loader import Loader
 from wit_llm.registry import Grant, Registry
+from wit_llm.scheduling import give_way
 from wit_llm.wasm.engine import Program, Runtime
 from wit_llm.wasm.guest import Guest
 from wit_llm.wasm.stdio import Captured, Output, Stdio
@@ -60,6 +61,7 @@ class Running:
             raise
 
     def _run(self, stdio: Stdio) -> None:
+        give_way()
         try:
             self._ended.set_result(self._guest.run(stdio))
         except BaseException as exc:  # noqa: BLE001 -- told to who waits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -10,10 +11,11 @@ from itertools import pairwise
 
 import pytest
 
-from tests.conftest import Driver
+from tests.conftest import CACHE, Driver
 from tests.work import opcodes
-from wit_llm import GuestTrapped, Limits
+from wit_llm import GuestTrapped, Host, Limits
 from wit_llm.cli.packaged import CHAT_GUEST
+from wit_llm.events import Event, GraphLoaded
 from wit_llm.host import Running
 
 STORY = """
@@ -59,6 +61,25 @@ def test_two_guests_stream_interleaved_from_one_graph(driver: Driver) -> None:
     assert [guest.wait() for guest in both] == [0, 0]
     turns = sum(1 for here, there in pairwise(order) if here != there)
     assert turns > 10
+
+
+def test_who_computes_need_not_wait_for_a_guest_that_wakes(driver: Driver) -> None:
+    """A guest's thread is one of those that take no core when they wake, and a worker is none of those."""
+    policies: list[int] = []
+    workers: list[int | None] = []
+
+    def look(_: bytes) -> None:
+        (guest,) = [thread.native_id for thread in threading.enumerate() if thread.name.startswith("guest ")]
+        policies[:] = [os.sched_getscheduler(one) for one in (guest, workers[0]) if one is not None]
+
+    def note(event: Event) -> None:
+        if isinstance(event, GraphLoaded):
+            workers.append(event.pid)
+
+    source = driver.source('graph.load_by_name("echo-worker"); say("loaded")')
+    with Host(["echo-worker"], sink=note, cache_dir=CACHE / "wit-llm") as host:
+        assert host.start(driver.component, [source], stdin=b"", stdout=look).wait() == 0
+    assert policies == [os.SCHED_BATCH | os.SCHED_RESET_ON_FORK, os.SCHED_OTHER]
 
 
 def test_an_exception_never_crosses_guests(driver: Driver) -> None:

@@ -14,6 +14,7 @@ from wit_llm.tensor import NamedTensor, Tensor, TensorSpec, TensorType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import TracebackType
 
     from wit_llm.tensor import Admitted
 
@@ -39,15 +40,33 @@ def reason(error: Exception, without: str = "Exception from") -> str:
     return next((line for line in reversed(lines) if without not in line), type(error).__name__)
 
 
-@contextlib.contextmanager
-def failures(action: str) -> Iterator[None]:
-    """The library's exceptions as ours; a guest reads them, so lines with paths stay in the worker's log."""
-    try:
-        yield
-    except (RuntimeError, ValueError, TypeError, MemoryError) as error:
-        if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
-            raise TooLarge(f"{action} wants more memory than it may have") from error
-        raise BackendFailure(f"{action} failed in OpenVINO: {reason(error, without='/')}") from error
+class failures:  # noqa: N801 -- as contextlib has it
+    """
+    The library's exceptions as ours; a guest reads them, so lines with paths stay in the worker's log.
+
+    Args:
+        action: What fails.
+
+    Raises:
+        TooLarge: There is no memory for it.
+        BackendFailure: All else that the library says.
+    """
+
+    # Entered for each token, where the calls of a ``contextlib.contextmanager`` would be felt.
+
+    def __init__(self, action: str) -> None:
+        self._action = action
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, (RuntimeError, ValueError, TypeError, MemoryError)):
+            if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+                raise TooLarge(f"{self._action} wants more memory than it may have") from error
+            raise BackendFailure(f"{self._action} failed in OpenVINO: {reason(error, without='/')}") from error
 
 
 def _spec(port: ov.Output) -> TensorSpec:

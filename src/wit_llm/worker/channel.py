@@ -130,22 +130,19 @@ class SocketChannel(Generic[Out, In]):
             raise TooLarge(f"a message may have {MESSAGE_BYTES} bytes, got {len(payload)}")
         with self._sending:
             frame = _HEADER.pack(VERSION, descriptor is not None, len(payload), time.monotonic_ns()) + payload
-            self._write(frame, descriptor)
-
-    def _write(self, frame: bytes, descriptor: int | None) -> None:
-        try:
-            if descriptor is None:
-                self._writing.sendall(frame)
-            else:
-                rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))]
-                sent = self._writing.sendmsg([frame], rights)
-                self._writing.sendall(memoryview(frame)[sent:])
-        except OSError as error:
-            raise ChannelBroken(f"the peer is gone: {error.strerror}") from error
-        except BaseException:
-            # Ctrl-C in the middle of a frame: what would follow it could only be misread.
-            self.close()
-            raise
+            try:
+                if descriptor is None:
+                    self._writing.sendall(frame)
+                else:
+                    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))]
+                    sent = self._writing.sendmsg([frame], rights)
+                    self._writing.sendall(memoryview(frame)[sent:])
+            except OSError as error:
+                raise ChannelBroken(f"the peer is gone: {error.strerror}") from error
+            except BaseException:
+                # Ctrl-C in the middle of a frame: what would follow it could only be misread.
+                self.close()
+                raise
 
     def receive(self, timeout_s: float | None = None) -> In | None:
         """Wait for one message, as ``Channel`` says; at the end the descriptors go too."""

@@ -12,6 +12,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from wit_llm.scheduling import as_usual
+
 _LAST_WORDS_BYTES = 4096
 
 
@@ -59,6 +61,7 @@ class WorkerProcess:
                 start_new_session=True,
                 env=_environment(),
             )
+            as_usual(self._process.pid)
             if confinement is not None:
                 _confine(self._process.pid, confinement)
         except BaseException:
