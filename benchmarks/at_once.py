@@ -2,9 +2,10 @@
 How many tokens a second do eight guests at once get, against the same eight requests in openvino-genai driven directly?
 
 Both get the same token ids and have the same IR, scheduler and number of tokens to make; the end token is ignored. Each
-is a process of its own, and only one of them computes at a time. Ours counts from before the first guest is started
-until the last one has ended, so that guests, templates, tokenizer and channel are in it; the other counts from the
-first request with ready token ids to the last token. Every prompt is new to both. Bar: at least 97 % of the rate.
+is a process of its own, and only one of them computes at a time; both start anew after some pairs. Ours counts from
+before the first guest is started until the last one has ended, so that guests, templates, tokenizer and channel are in
+it; the other counts from the first request with ready token ids to the last token. Every prompt is new to both. Bar: at
+least 97 % of the rate.
 """
 
 # ruff: noqa: D400 -- the first line is a question
@@ -14,13 +15,14 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from folders import add_ir_option, ir
 from measure import Bar, Of, Report, Row, in_turns, parser
-from prompt import PROMPT_TOKENS, Question, Questions, guest_arguments, host, pipeline, request
-from sides import Line, Side
+from prompt import PROMPT_TOKENS, Questions, guest_arguments, host, pipeline, request
+from sides import Line, Side, portions
 
 RATE_BAR = Bar(Of.RATIO, at_least=0.97)
 REQUESTS = 8
@@ -43,16 +45,16 @@ def ours(line: Line, folder: Path) -> None:
     with host(folder) as our_host:
         while (questions := line.recv()) is not None:
             with ExitStack() as stack:
-                outputs = [stack.enter_context(Captured()) for _ in questions]
+                outputs, errors = ([stack.enter_context(Captured()) for _ in questions] for _ in range(2))
                 began = time.perf_counter()
                 guests = [
-                    our_host.start(CHAT_GUEST, guest_arguments(question), stdin=b"", stdout=output, stderr=print)
-                    for question, output in zip(questions, outputs, strict=True)
+                    our_host.start(CHAT_GUEST, guest_arguments(question), stdin=b"", stdout=output, stderr=error)
+                    for question, output, error in zip(questions, outputs, errors, strict=True)
                 ]
                 codes = [guest.wait() for guest in guests]
                 seconds = time.perf_counter() - began
                 if any(codes):
-                    raise RuntimeError(f"guests ended with {codes}")
+                    raise RuntimeError(b"".join(error.read() for error in errors).decode())
                 line.send(Done([output.read().decode().removesuffix("\n") for output in outputs], seconds))
 
 
@@ -91,13 +93,14 @@ def main() -> int:
     report = Report(__doc__, arguments, sizes)
     asked = Questions(folder)
 
-    def questions(number: int) -> list[Question]:
-        return [asked.question(REQUESTS * number + place, reply_tokens) for place in range(REQUESTS)]
+    def put(side: Side, number: int) -> Done:
+        done: Done = side.answer([asked.question(REQUESTS * number + place, reply_tokens) for place in range(REQUESTS)])
+        return done
 
-    with closing(Side.start(ours, folder)) as left, closing(Side.start(direct, folder)) as right:
-        rounds: list[tuple[Done, Done]] = list(
-            in_turns(lambda n: left.answer(questions(n)), lambda n: right.answer(questions(n)), report.pairs)
-        )
+    rounds: list[tuple[Done, Done]] = []
+    for pairs in portions(report.pairs):
+        with closing(Side.start(ours, folder)) as left, closing(Side.start(direct, folder)) as right:
+            rounds += in_turns(partial(put, left), partial(put, right), pairs)
     for a, b in rounds:
         if a.texts != b.texts:
             raise RuntimeError(f"the answers differ: {a.texts!r} are ours, {b.texts!r} the other's")

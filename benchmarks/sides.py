@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
+# Two processes of the same program differ by some percent as long as they live.
+PAIRS_OF_A_PROCESS = 10
+
 Line = Connection  # of one side's process: questions in, answers out, until none comes
 
 
@@ -61,3 +64,8 @@ class Side:
         with suppress(OSError):  # it may have ended before
             self.line.send(None)
         self.end()
+
+
+def portions(pairs: int) -> list[int]:
+    """How many pairs to measure with one process of each side, and then with the next, until all are."""
+    return [min(PAIRS_OF_A_PROCESS, pairs - before) for before in range(0, pairs, PAIRS_OF_A_PROCESS)]
