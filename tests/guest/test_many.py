@@ -63,6 +63,11 @@ def test_two_guests_stream_interleaved_from_one_graph(driver: Driver) -> None:
     assert turns > 10
 
 
+def test_a_guest_without_input_reads_its_end(driver: Driver) -> None:
+    """No input is an input that is over, as often as it is read."""
+    assert driver.run("say(repr([sys.stdin.read(), sys.stdin.readline()]))", stdin=b"").stdout == b"['', '']\n"
+
+
 def test_who_computes_need_not_wait_for_a_guest_that_wakes(driver: Driver) -> None:
     """A guest's thread is one of those that take no core when they wake, and a worker is none of those."""
     policies: list[int] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import tempfile
 import time
 import traceback
 from collections import defaultdict
@@ -184,15 +183,12 @@ class Guest:
         """
         store = wasmtime.Store(self.program.engine)
         CURRENT.guest = self
-        with tempfile.NamedTemporaryFile() as stdin:
+        with stdio.stdin_path() as stdin_path:
             try:
                 store.set_limits(
                     self.limits.memory_bytes, table_elements=MANY**2, instances=MANY, tables=MANY, memories=MANY
                 )
-                if stdio.stdin:
-                    stdin.write(stdio.stdin)
-                    stdin.flush()
-                store.set_wasi(stdio.configure(self.name, stdin.name, self._output))
+                store.set_wasi(stdio.configure(self.name, stdin_path, self._output))
                 self._make_stoppable(store)
                 with self.program.clock.watching(lambda: self._has_to_end(stdio)):
                     exit_code = self._run(store)

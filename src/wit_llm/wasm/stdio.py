@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -74,15 +75,26 @@ class Stdio:
         """How much was written to where it is kept."""
         return sum(stream.size_bytes for stream in (self.stdout, self.stderr) if isinstance(stream, Captured))
 
+    @contextmanager
+    def stdin_path(self) -> Iterator[str | None]:
+        """A file with the bytes of ``stdin``; none where there are none."""
+        if not self.stdin:
+            yield None
+            return
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(self.stdin)
+            file.flush()
+            yield file.name
+
     def configure(
-        self, name: str, stdin_path: str, called: Callable[[Output], Callable[[bytes], int]]
+        self, name: str, stdin_path: str | None, called: Callable[[Output], Callable[[bytes], int]]
     ) -> wasmtime.WasiConfig:
         """
         The same in wasmtime's words.
 
         Args:
             name: The program's own, its first argument.
-            stdin_path: Of a file with the bytes of ``stdin``.
+            stdin_path: As the function of this name has it.
             called: Wraps a callback so that wasmtime can call it.
         """
         wasi = wasmtime.WasiConfig()
@@ -90,7 +102,7 @@ class Stdio:
         wasi.env = list(self.env.items())
         if self.stdin is None:
             wasi.inherit_stdin()
-        else:
+        elif stdin_path is not None:
             wasi.stdin_file = stdin_path
         if self.stdout is None:
             wasi.inherit_stdout()
