@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 
 # The flag does nothing here, as it takes back real time only; it tells our choice from an operator's.
-_GIVES_WAY = os.SCHED_BATCH | os.SCHED_RESET_ON_FORK if sys.platform == "linux" else None
+_GIVES_WAY = os.SCHED_BATCH | os.SCHED_RESET_ON_FORK
 
 
 def give_way() -> None:
@@ -16,13 +15,16 @@ def give_way() -> None:
 
     A worker wakes a guest's thread with each token, and would wait for it before it computes the next.
     """
-    if _GIVES_WAY is not None and os.sched_getscheduler(0) == os.SCHED_OTHER:
-        with contextlib.suppress(OSError):  # where a process may not choose
-            os.sched_setscheduler(0, _GIVES_WAY, os.sched_param(0))
+    _change(0, os.SCHED_OTHER, _GIVES_WAY)
 
 
 def as_usual(pid: int) -> None:
     """Take that from a process which such a thread has just started."""
-    if _GIVES_WAY is not None and os.sched_getscheduler(0) == _GIVES_WAY:
-        with contextlib.suppress(OSError):  # it has ended
-            os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+    _change(pid, _GIVES_WAY, os.SCHED_OTHER)
+
+
+def _change(pid: int, mine: int, its: int) -> None:
+    """Give a thread or process a policy, where this thread has that one."""
+    with contextlib.suppress(OSError):  # where a process may not choose; or it has ended
+        if os.sched_getscheduler(0) == mine:
+            os.sched_setscheduler(pid, its, os.sched_param(0))
