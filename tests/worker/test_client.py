@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -21,7 +22,6 @@ from wit_llm.worker.client import Engine, GraphSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 FOREVER = Decoding(10**9)
 
@@ -53,6 +53,18 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def backend(request: pytest.FixtureRequest) -> str:
     """Echo inside the host, and in a process of its own: nothing above can tell."""
     return str(request.param)
+
+
+def _stop(pid: int) -> None:
+    """Let a process stand still: all its threads, some of which may be told a little later."""
+    os.kill(pid, signal.SIGSTOP)
+    until = time.monotonic() + SOON_S
+    while time.monotonic() < until:
+        stats = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/stat")]
+        if all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats):
+            return
+        time.sleep(0.001)
+    raise AssertionError(f"process {pid} does not stop")
 
 
 def _gone(pid: int) -> bool:
@@ -231,7 +243,7 @@ def test_a_late_answer_is_dropped(start: Start) -> None:
     """A compute that takes too long is given up with a typed error; its answer is not taken for the next one's."""
     engine, _ = start("echo-worker")
     assert engine.pid is not None
-    os.kill(engine.pid, signal.SIGSTOP)
+    _stop(engine.pid)
     try:
         with pytest.raises(DeadlinePassed, match=r"^the answer did not come within 0\.1 s$"):
             engine.compute(Admitted((row("late", [1]),)), timeout_s=0.1)
@@ -244,7 +256,7 @@ def test_a_worker_that_does_not_end_is_killed(start: Start) -> None:
     """Closing takes a second or so, whatever the worker does."""
     engine, _ = start("echo-worker")
     assert engine.pid is not None
-    os.kill(engine.pid, signal.SIGSTOP)
+    _stop(engine.pid)
     began = time.monotonic()
     engine.close()
     assert time.monotonic() - began < 5

@@ -185,12 +185,12 @@ class _Live:
     matcher: Matcher | None
     cancelled: bool = False
 
-    def read(self) -> genai.GenerationOutput | None:
-        """What the last step made, if it did; a read of nothing would never return."""
-        if not self.handle.can_read():
-            return None
-        (output,) = self.handle.read().values()
-        return output
+    def read(self) -> list[genai.GenerationOutput]:
+        """What there is; a read of nothing would never return, and one after a cancel may have nothing in it."""
+        outputs: list[genai.GenerationOutput] = []
+        while self.handle.can_read():
+            outputs += self.handle.read().values()
+        return outputs
 
 
 def _check(matcher: Matcher, token_ids: Sequence[int], end: End | None) -> None:
@@ -363,32 +363,32 @@ class LanguageModel(OpenVINO):
 
     def _look(self, request: int, live: _Live) -> Progress | Lost | None:
         """What a step did for a request; none where there is more to be read of its prompt."""
-        output = live.read()
+        outputs = live.read()
         status = live.handle.get_status()
         end = None
         if status == _RUNNING:
-            if output is None:
+            if not outputs:
                 return None
         elif status == genai.GenerationStatus.FINISHED:
-            stopped = output is not None and output.finish_reason == genai.GenerationFinishReason.STOP
+            stopped = outputs and outputs[-1].finish_reason == genai.GenerationFinishReason.STOP
             end = End.STOP if stopped else End.LENGTH
         elif live.cancelled:  # the status is IGNORED once the slot is free
             end = End.CANCELLED
         else:
             return Lost(request, TooLarge("the prompt and its reply do not fit into the KV cache of the graph"))
-        token_ids: tuple[int, ...] = ()
-        logprobs: tuple[tuple[Likelihood], ...] = ()
-        if output is not None:
-            token_ids = tuple(output.generated_ids)
+        token_ids: list[int] = []
+        logprobs: list[tuple[Likelihood]] = []
+        for output in outputs:
+            token_ids += output.generated_ids
             if live.logprobs:
-                logprobs = tuple(zip(map(Likelihood, token_ids, output.generated_log_probs), strict=True))
+                logprobs += zip(map(Likelihood, output.generated_ids, output.generated_log_probs), strict=True)
         if live.matcher is not None:
             try:
                 _check(live.matcher, token_ids, end)
             except NNError as error:
                 live.handle.cancel()
                 return Lost(request, error)
-        return Progress(request, token_ids, end, logprobs)
+        return Progress(request, tuple(token_ids), end, tuple(logprobs))
 
 
 def _generation_config(decoding: Decoding, longest: int) -> genai.GenerationConfig:

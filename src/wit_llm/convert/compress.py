@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 # Numbers that share a scale in four bits; it divides the widths of all sizes of the families.
 _GROUP = 64
+# With such weights the CPU plugin computes in eight bits, too: so many of a vector share a scale. It has 32 by itself,
+# and is slower with more than share one in the weights; so the graph says it. ``benchmarks/EXPERIMENTS.md``.
+_COMPUTED_GROUP = ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"]
 
 
 class WeightFormat(Enum):
@@ -32,7 +35,7 @@ def compressed(model: ov.Model, weight_format: WeightFormat) -> ov.Model:
     The graph with its matrices in that format.
 
     Eight bits have a scale and a zero point for each output. Four have them for each 64 inputs, and leave vocabulary
-    and head at eight. No text is looked at to choose them.
+    and head at eight. No text is looked at to choose them. What a CPU multiplies with them has a scale for 64, too.
 
     Raises:
         OperatorError: nncf is not installed.
@@ -44,8 +47,11 @@ def compressed(model: ov.Model, weight_format: WeightFormat) -> ov.Model:
     # It shows how far it is on stdout, which is for results.
     with contextlib.redirect_stdout(sys.stderr if sys.stderr.isatty() else io.StringIO()):
         if weight_format is WeightFormat.INT8:
-            return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
-        return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT4_ASYM, group_size=_GROUP, ratio=1.0)
+            model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
+        else:
+            model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT4_ASYM, group_size=_GROUP, ratio=1.0)
+    model.set_rt_info(str(_GROUP), _COMPUTED_GROUP)
+    return model
 
 
 def _nncf() -> Any:  # noqa: ANN401 -- a library without types
