@@ -29,6 +29,7 @@ ROWS, TOKENS = 2, 40
 # Those of all kinds that have most of what the others have.
 QUICK = ("llama-3.1", "qwen3")
 # How far logits may be from those of transformers in f32, as a share of their spread.
+_GROUP_SIZE = "DYNAMIC_QUANTIZATION_GROUP_SIZE"
 TOLERANCE = {WeightFormat.FP16: 1e-4, WeightFormat.INT8: 0.05, WeightFormat.INT4: 0.5}
 
 
@@ -116,10 +117,14 @@ def test_weights_of_fewer_bits_are_within_their_tolerance(
     tmp_path: Path, name: str, weight_format: WeightFormat
 ) -> None:
     """Eight bits differ by 5 % of the logits' spread at most; four by half of it, as random weights suffer by them."""
+    import openvino as ov
+
     pair = Pair(tmp_path, name)
     made = convert(pair.source, pair.target, weight_format)
     assert difference(logits_of(pair.target), pair.logits()) < TOLERANCE[weight_format]
     assert made.bytes < made.source_bytes * {WeightFormat.INT8: 0.6, WeightFormat.INT4: 0.5}[weight_format]
+    group = ov.Core().compile_model(pair.target / "openvino_model.xml", "CPU").get_property(_GROUP_SIZE)
+    assert group == 64  # as many share a scale in what is multiplied with such weights, by the graph's own word
 
 
 def test_all_that_a_prompt_wants_comes_along(tmp_path: Path) -> None:
