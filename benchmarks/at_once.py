@@ -54,7 +54,8 @@ def ours(line: Line, folder: Path) -> None:
                 codes = [guest.wait() for guest in guests]
                 seconds = time.perf_counter() - began
                 if any(codes):
-                    raise RuntimeError(b"".join(error.read() for error in errors).decode())
+                    said = b"".join(error.read() for error in errors).decode()
+                    raise RuntimeError(f"guests ended with {codes} and said: {said}")
                 line.send(Done([output.read().decode().removesuffix("\n") for output in outputs], seconds))
 
 
@@ -93,14 +94,15 @@ def main() -> int:
     report = Report(__doc__, arguments, sizes)
     asked = Questions(folder)
 
-    def put(side: Side, number: int) -> Done:
-        done: Done = side.answer([asked.question(REQUESTS * number + place, reply_tokens) for place in range(REQUESTS)])
+    def put(side: Side, first: int, number: int) -> Done:
+        places = range(REQUESTS * (first + number), REQUESTS * (first + number + 1))
+        done: Done = side.answer([asked.question(place, reply_tokens) for place in places])
         return done
 
     rounds: list[tuple[Done, Done]] = []
-    for pairs in portions(report.pairs):
+    for numbers in portions(report.pairs):
         with closing(Side.start(ours, folder)) as left, closing(Side.start(direct, folder)) as right:
-            rounds += in_turns(partial(put, left), partial(put, right), pairs)
+            rounds += in_turns(partial(put, left, numbers.start), partial(put, right, numbers.start), len(numbers))
     for a, b in rounds:
         if a.texts != b.texts:
             raise RuntimeError(f"the answers differ: {a.texts!r} are ours, {b.texts!r} the other's")

@@ -165,7 +165,7 @@ class Asked(Protocol):
 
 class Questions:
     """
-    Prompts of made-up words, each asked once.
+    Prompts of made-up words, each new to whom it is put to.
 
     Token ids are those of transformers, so that ours are compared with somebody else's.
 
@@ -207,10 +207,15 @@ def put(side: Side, questions: Asked, reply_tokens: int, number: int) -> Reply:
     return reply
 
 
-def _rounds(sides: tuple[Side, Side], questions: Questions, reply_tokens: int, pairs: int) -> list[tuple[Reply, Reply]]:
+def _rounds(
+    sides: tuple[Side, Side], questions: Questions, reply_tokens: int, numbers: range
+) -> list[tuple[Reply, Reply]]:
     """The same questions to both sides in turns, and the same answers."""
-    left, right = (partial(put, side, questions, reply_tokens) for side in sides)
-    rounds = list(in_turns(left, right, pairs, warm_ups=2))
+
+    def ask(side: Side, number: int) -> Reply:
+        return put(side, questions, reply_tokens, numbers.start + number)
+
+    rounds = list(in_turns(partial(ask, sides[0]), partial(ask, sides[1]), len(numbers), warm_ups=2))
     for a, b in rounds:
         if a.text != b.text:
             raise RuntimeError(f"the answers differ: {a.text!r} is ours, {b.text!r} the other")
@@ -229,10 +234,12 @@ def main() -> int:
     questions = Questions(folder)
     first: list[tuple[Reply, Reply]] = []
     whole: list[tuple[Reply, Reply]] = []
-    for pairs in portions(report.pairs):
+    for numbers in portions(report.pairs):
         with closing(Side.start(ours, folder)) as left, closing(Side.start(direct, folder)) as right:
-            first += _rounds((left, right), questions, 1, pairs * FIRST_TOKEN_ROUNDS)
-            whole += _rounds((left, right), questions, reply_tokens, pairs)
+            sides = left, right
+            many = range(numbers.start * FIRST_TOKEN_ROUNDS, numbers.stop * FIRST_TOKEN_ROUNDS)
+            first += _rounds(sides, questions, 1, many)
+            whole += _rounds(sides, questions, reply_tokens, numbers)
     report.add(Row("first token's id", "ms", "direct", [(a.first_ms, b.first_ms) for a, b in first], FIRST_TOKEN_BAR))
     report.add(
         Row("decode rate", "tokens/s", "direct", [(a.tokens_per_s, b.tokens_per_s) for a, b in whole], DECODE_BAR)

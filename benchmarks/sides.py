@@ -66,6 +66,7 @@ class Side:
         self.end()
 
 
-def portions(pairs: int) -> list[int]:
-    """How many pairs to measure with one process of each side, and then with the next, until all are."""
-    return [min(PAIRS_OF_A_PROCESS, pairs - before) for before in range(0, pairs, PAIRS_OF_A_PROCESS)]
+def portions(pairs: int) -> list[range]:
+    """The numbers of the pairs to measure with one process of each side, then with the next, until all are."""
+    numbers = range(pairs)
+    return [numbers[first : first + PAIRS_OF_A_PROCESS] for first in range(0, pairs, PAIRS_OF_A_PROCESS)]

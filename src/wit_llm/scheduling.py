@@ -5,26 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 
-# The flag does nothing here, as it takes back real time only; it tells our choice from an operator's.
-_GIVES_WAY = os.SCHED_BATCH | os.SCHED_RESET_ON_FORK
-
 
 def give_way() -> None:
     """
-    Let this thread take no core from another one when it wakes, as long as nobody has chosen anything for it.
+    Let this thread, and those that it starts, take no core from others when they wake.
 
-    A worker wakes a guest's thread with each token, and would wait for it before it computes the next.
+    A worker wakes a guest's thread with each token, and would wait for it before it computes the next. A thread for
+    which somebody has chosen anything is left as it is.
     """
-    _change(0, os.SCHED_OTHER, _GIVES_WAY)
+    with contextlib.suppress(OSError):  # where a process may not choose
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def as_usual(pid: int) -> None:
-    """Take that from a process which such a thread has just started."""
-    _change(pid, _GIVES_WAY, os.SCHED_OTHER)
-
-
-def _change(pid: int, mine: int, its: int) -> None:
-    """Give a thread or process a policy, where this thread has that one."""
-    with contextlib.suppress(OSError):  # where a process may not choose; or it has ended
-        if os.sched_getscheduler(0) == mine:
-            os.sched_setscheduler(pid, its, os.sched_param(0))
+    """Take that from a process which such a thread has just started, where this process as a whole is without."""
+    with contextlib.suppress(OSError):  # the same; or it has ended
+        if os.sched_getscheduler(os.getpid()) == os.SCHED_OTHER:
+            os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))

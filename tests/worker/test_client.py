@@ -60,8 +60,8 @@ def _stop(pid: int) -> None:
     os.kill(pid, signal.SIGSTOP)
     until = time.monotonic() + SOON_S
     while time.monotonic() < until:
-        stats = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/stat")]
-        if all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats):
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        if all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks):
             return
         time.sleep(0.001)
     raise AssertionError(f"process {pid} does not stop")

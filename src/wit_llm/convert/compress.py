@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 # Numbers that share a scale in four bits; it divides the widths of all sizes of the families.
 _GROUP = 64
-# With such weights the CPU plugin computes in eight bits, too: so many of a vector share a scale. It has 32 by itself,
-# and is slower with more than share one in the weights; so the graph says it. ``benchmarks/EXPERIMENTS.md``.
-_COMPUTED_GROUP = ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"]
+# What the CPU plugin multiplies with such weights it rounds to eight bits; as many numbers of it share a scale. By
+# itself it has 32, and more than share one in the weights are slower, so it is the graph that says it.
+# ``benchmarks/EXPERIMENTS.md`` has the figures.
+_GROUP_OPTION = ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"]
 
 
 class WeightFormat(Enum):
@@ -50,7 +51,7 @@ def compressed(model: ov.Model, weight_format: WeightFormat) -> ov.Model:
             model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
         else:
             model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT4_ASYM, group_size=_GROUP, ratio=1.0)
-    model.set_rt_info(str(_GROUP), _COMPUTED_GROUP)
+    model.set_rt_info(str(_GROUP), _GROUP_OPTION)
     return model
 
 

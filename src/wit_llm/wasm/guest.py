@@ -183,21 +183,21 @@ class Guest:
         """
         store = wasmtime.Store(self.program.engine)
         CURRENT.guest = self
-        with stdio.stdin_path() as stdin_path:
-            try:
-                store.set_limits(
-                    self.limits.memory_bytes, table_elements=MANY**2, instances=MANY, tables=MANY, memories=MANY
-                )
+        try:
+            store.set_limits(
+                self.limits.memory_bytes, table_elements=MANY**2, instances=MANY, tables=MANY, memories=MANY
+            )
+            with stdio.stdin_path() as stdin_path:
                 store.set_wasi(stdio.configure(self.name, stdin_path, self._output))
                 self._make_stoppable(store)
                 with self.program.clock.watching(lambda: self._has_to_end(stdio)):
                     exit_code = self._run(store)
                 self._check_written(stdio.captured_bytes)
-            finally:
-                del CURRENT.guest
-                self.handles.close()
-                store.close()
-                self.close_graphs()
+        finally:
+            del CURRENT.guest
+            self.handles.close()
+            store.close()
+            self.close_graphs()
         if self._stopped:
             raise GuestTrapped(self._stopped)
         return exit_code
