@@ -163,8 +163,9 @@ def test_a_neighbour_goes_on_while_a_new_constraint_is_prepared(tinies: Tinies) 
         reply.wait()
 
 
-def test_what_waits_for_its_constraint_can_be_cancelled(tiny: Engine) -> None:
-    """A request that has not entered yet ends at once, and those behind it come as they would."""
+def test_what_waits_for_its_constraint_can_be_cancelled(tinies: Tinies) -> None:
+    """Where OpenVINO prepares one, a request that has not entered yet ends at once; those behind it come as usual."""
+    tiny = tinies["openvino"]
     constraints = (_slow(2), _slow(2), Choice(("yes", "no")))
     waiting = [ask(tiny, _PROMPT, _decoding(constraint, GREEDY)) for constraint in constraints]
     waiting[1][1].cancel()
