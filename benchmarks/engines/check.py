@@ -21,29 +21,33 @@ from transformers.utils.logging import disable_progress_bar
 
 # Weights of 16 bits and more, of eight and of four, which random ones lose more by than learned ones.
 TOLERANCES = {16: 0.25, 8: 0.5, 4: 3.0}
-# As many of the best tokens are looked at for the one whose text it is.
-_CANDIDATES = 1000
 
 
 def reference(line: Line, folder: Path) -> None:
     """Answer each work and what was done of it with how far its tokens are below the best, at most."""
     disable_progress_bar()  # type: ignore[no-untyped-call]
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    tokens = _tokens_by_text(AutoTokenizer.from_pretrained(folder), model.config.vocab_size)
     while (question := line.recv()) is not None:
         work, done = question
-        line.send(max(_below(model, tokenizer, *pair) for pair in zip(work.prompts, done.replies, strict=True)))
+        line.send(max(_below(model, tokens, *pair) for pair in zip(work.prompts, done.replies, strict=True)))
+
+
+def _tokens_by_text(tokenizer: Any, count: int) -> dict[str, list[int]]:  # noqa: ANN401 -- untyped
+    tokens: dict[str, list[int]] = {}
+    for token, text in enumerate(tokenizer.batch_decode([[token] for token in range(count)], skip_special_tokens=True)):
+        tokens.setdefault(text, []).append(token)
+    return tokens
 
 
 @torch.inference_mode()
-def _below(model: Any, tokenizer: Any, prompt: list[int], reply: list[int] | str) -> float:  # noqa: ANN401 -- untyped
+def _below(model: Any, tokens: dict[str, list[int]], prompt: list[int], reply: list[int] | str) -> float:  # noqa: ANN401
     known = [] if isinstance(reply, str) else reply[:-1]
     logits = model(torch.tensor([prompt + known])).logits[0, len(prompt) - 1 :]  # [token of the reply, vocab]
     if isinstance(reply, str):
-        best = logits[0].topk(min(_CANDIDATES, logits.shape[1])).indices.tolist()
-        reply = [token for token in best if tokenizer.decode([token], skip_special_tokens=True) == reply][:1]
-        if not reply:
+        if reply not in tokens:
             return float("inf")
+        reply = [max(tokens[reply], key=lambda token: float(logits[0, token]))]
     chosen = logits.gather(1, torch.tensor(reply)[:, None])[:, 0]
     return float(((logits.max(1).values - chosen) / logits.std(1)).max())
 
