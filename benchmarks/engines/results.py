@@ -17,7 +17,7 @@ _OWN_BARS = {"prefix": Bar(Of.OURS, at_most=0.2)}
 _ABOUT = """\
 # Results
 
-Written on {days} by these commands, the last of them with `--write`; not for editing:
+What these commands measured on {days}, written by `python benchmarks/peers.py --render --write`; not for editing:
 
 ```console
 {commands}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ def _round(*cells: dict[str, object], **changed: object) -> dict[str, Any]:
         "when": "2026-11-23",
         "command": "python benchmarks/peers.py",
         "setting": SETTING,
-        "shape": "a shape",
+        "shape": "small",
         "figure": "prefill",
         "title": "prefill of 512 tokens",
         "unit": "tokens/s",
@@ -54,29 +55,29 @@ def _write(file: Path, *rounds: dict[str, Any]) -> None:
 
 
 def test_renders_rounds_of_several_runs(file: Path, environment: Mapping[str, str]) -> None:
-    """Ratios are taken round by round, also where an engine has failed in between or was not asked for."""
+    """Ratios are taken round by round, also where an engine has failed or was not asked for; most bits are first."""
     ours, openvino = _cell("wit-llm/openvino", 300), _cell("openvino-genai/batching", 310)
     slower = _round(_cell("wit-llm/openvino", 200), openvino, _cell("transformers", 50), _cell("llama.cpp", 160))
     gone = _cell("llama.cpp", None, "its process has ended")
     _write(
         file,
+        _round(_cell("wit-llm/openvino", 40), _cell("llama.cpp", None, "not installed: no compiler"), bits=4),
         _round(ours, openvino, _cell("transformers", 100), _cell("llama.cpp", 100)),
         slower,
         _round(ours, openvino, gone, command="python benchmarks/peers.py --bits 16"),
-        _round(_cell("wit-llm/openvino", 40), _cell("llama.cpp", None, "not installed: no compiler"), bits=4),
         _round(_cell("wit-llm/openvino", 0.1), figure="prefix", title="after a prefix", unit="of the time"),
     )
     done = _run("--render", "--json", str(file), environment=environment)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert "python benchmarks/peers.py --bits 16" in lines
-    prefill = "a shape, 16 bits, prefill of 512 tokens"
+    prefill = "small, 16 bits, prefill of 512 tokens"
     assert f"| {prefill} | llama.cpp | 130 (106..154) | 250 (210..290) | 2.12 [1.25, 3] | ratio >= 1.7: no |" in lines
     assert (
-        "| a shape, 16 bits, after a prefix | none | none | 0.1 (0.1..0.1) | none | ours <= 0.2 of the time: yes |"
+        "| small, 16 bits, after a prefix | none | none | 0.1 (0.1..0.1) | none | ours <= 0.2 of the time: yes |"
         in lines
     )
-    table = lines[lines.index("## a shape: prefill of 512 tokens, tokens/s") :]
+    table = lines[lines.index("## small: prefill of 512 tokens, tokens/s") :]
     assert table[4:9] == [
         "| 16 | wit-llm/openvino | w | 3 | 300 (220..300) | 1 [1, 1] |",
         "| 16 | openvino-genai/batching | w | 3 | 310 (310..310) | 0.968 [0.645, 0.968] |",
@@ -85,6 +86,24 @@ def test_renders_rounds_of_several_runs(file: Path, environment: Mapping[str, st
         "| 4 | wit-llm/openvino | w | 1 | 40 (40..40) | 1 [1, 1] |",
     ]
     assert table[9] == "| 4 | llama.cpp | w | 0 | not installed: no compiler | |"
+
+
+def test_readme_has_what_was_measured() -> None:
+    """Its table of ratios is that of the results."""
+    readme, results = ((ROOT / path).read_text() for path in ("README.md", "benchmarks/RESULTS.md"))
+    row = re.compile(r"^\| (\S+), (\d+) bits, ([^|]+) \|(?: [^|]+ \|){3} (\S+) \[", re.MULTILINE)
+    ratios = {(shape, bits, title): ratio for shape, bits, title, ratio in row.findall(results)}
+    titles = {
+        "prefill of 512 tokens": "prefill of 512 tokens",
+        "eight requests at once": "8 requests at once, 512 tokens in and 128 out",
+        "decoding for one request": "decode of 64 tokens after the first, one request",
+    }
+    for name, title in titles.items():
+        cells = [
+            f"{ratios['smollm2-135m', bits, title]} ({ratios['qwen2.5-0.5b', bits, title]})"
+            for bits in ("16", "8", "4")
+        ]
+        assert f"| {name} | {' | '.join(cells)} |\n" in readme
 
 
 def test_refuses_to_mix_settings(file: Path, environment: Mapping[str, str]) -> None:
