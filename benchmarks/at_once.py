@@ -94,15 +94,15 @@ def main() -> int:
     report = Report(__doc__, arguments, sizes)
     asked = Questions(folder)
 
-    def put(side: Side, first: int, number: int) -> Done:
-        places = range(REQUESTS * (first + number), REQUESTS * (first + number + 1))
+    def put(side: Side, number: int) -> Done:
+        places = range(REQUESTS * number, REQUESTS * (number + 1))
         done: Done = side.answer([asked.question(place, reply_tokens) for place in places])
         return done
 
     rounds: list[tuple[Done, Done]] = []
     for numbers in portions(report.pairs):
         with closing(Side.start(ours, folder)) as left, closing(Side.start(direct, folder)) as right:
-            rounds += in_turns(partial(put, left, numbers.start), partial(put, right, numbers.start), len(numbers))
+            rounds += in_turns(partial(put, left), partial(put, right), len(numbers), first=numbers.start)
     for a, b in rounds:
         if a.texts != b.texts:
             raise RuntimeError(f"the answers differ: {a.texts!r} are ours, {b.texts!r} the other's")

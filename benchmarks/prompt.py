@@ -211,11 +211,8 @@ def _rounds(
     sides: tuple[Side, Side], questions: Questions, reply_tokens: int, numbers: range
 ) -> list[tuple[Reply, Reply]]:
     """The same questions to both sides in turns, and the same answers."""
-
-    def ask(side: Side, number: int) -> Reply:
-        return put(side, questions, reply_tokens, numbers.start + number)
-
-    rounds = list(in_turns(partial(ask, sides[0]), partial(ask, sides[1]), len(numbers), warm_ups=2))
+    left, right = (partial(put, side, questions, reply_tokens) for side in sides)
+    rounds = list(in_turns(left, right, len(numbers), first=numbers.start, warm_ups=2))
     for a, b in rounds:
         if a.text != b.text:
             raise RuntimeError(f"the answers differ: {a.text!r} is ours, {b.text!r} the other")

@@ -15,21 +15,21 @@ Other = TypeVar("Other")
 
 
 def in_turns(
-    ours: Callable[[int], Ours], other: Callable[[int], Other], pairs: int, *, warm_ups: int = 1
+    ours: Callable[[int], Ours], other: Callable[[int], Other], pairs: int, *, first: int = 0, warm_ups: int = 1
 ) -> Iterator[tuple[Ours, Other]]:
     """
     Do the same work by both, A B B A, so that what slows the machine down slows both; each is told the round's number.
 
-    Pairs of the warm-up are done first and left out; their rounds are negative.
+    Rounds are numbered from ``first`` on. Those of the warm-up, with the numbers below, are done before and left out.
     """
-    for number in range(-warm_ups, pairs):
+    for number in range(first - warm_ups, first + pairs):
         if number % 2:
             b = other(number)
             a = ours(number)
         else:
             a = ours(number)
             b = other(number)
-        if number >= 0:
+        if number >= first:
             yield a, b
 
 
