@@ -207,16 +207,24 @@ def test_what_openvino_keeps_of_constraints_is_bounded() -> None:
     engine = Engine(GraphSource("tiny", "openvino", TINY, settings={"constraints_mb": "1"}))
     greedy = Sampler(temperature=0.0)
     try:
-        for length in range(250, 260):
-            assert _said(engine, Choice(("x" * length, "no")), greedy)[1] is End.STOP
-        seen, new = Choice(("x" * 259, "no")), Choice(("x" * 290, "no"))
-        beside, request = ask(engine, _PROMPT, Decoding(900, (), greedy))
-        assert beside.first.wait(30)
-        assert _said(engine, seen, greedy)[1] is End.STOP
-        with pytest.raises(Busy, match="^the graph keeps as many constraints as it may"):
-            _said(engine, new, greedy)
-        request.cancel()
-        beside.wait()
+        refused: Busy | None = None
+        for attempt in range(5):  # where the machine stands still, the reply beside may be over too early
+            for length in range(250, 260):
+                assert _said(engine, Choice(("x" * length, "no")), greedy)[1] is End.STOP
+            seen, new = Choice(("x" * 259, "no")), Choice(("x" * (290 + attempt), "no"))
+            beside, request = ask(engine, _PROMPT, Decoding(900, (), greedy))
+            assert beside.first.wait(30)
+            assert _said(engine, seen, greedy)[1] is End.STOP
+            try:
+                _said(engine, new, greedy)
+            except Busy as error:
+                refused = error
+            over = beside.end is not None
+            request.cancel()
+            beside.wait()
+            if refused or not over:
+                break
+        assert str(refused).startswith("the graph keeps as many constraints as it may")
         assert _said(engine, new, greedy)[1] is End.STOP
     finally:
         engine.close()

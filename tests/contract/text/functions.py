@@ -181,10 +181,14 @@ FUNCTIONS = (
     Case(
         "generation.stop",
         """
-        reply = talk.start(STORY, greedy(ignore_eos=True))
-        text = reply.next_text().text
-        reply.stop()
-        text += read(reply)[0]
+        for _ in range(5):  # where the machine stands still, a reply may be over before it is told to stop
+            talk = session(loaded)
+            reply = talk.start(STORY, greedy(ignore_eos=True))
+            text = reply.next_text().text
+            reply.stop()
+            text += read(reply)[0]
+            if kebab(reply.summary().reason) == "cancelled":
+                break
         say(kebab(reply.summary().reason), 0 < len(text), parts(talk.history()[1]) == [("text", text)])
         """,
         ["cancelled True True"],
