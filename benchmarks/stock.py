@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -70,16 +71,15 @@ class Stock:
 
     def run(self, arguments: Sequence[str]) -> bytes:
         """What a run of the guest prints."""
-        printed = bytearray()
+        with tempfile.NamedTemporaryFile() as printed:
+            wasi = wasmtime.WasiConfig()
+            wasi.argv = ["guest", *arguments]
+            wasi.stdout_file = printed.name
+            wasi.inherit_stderr()
+            self._run(wasi)
+            return printed.read()
 
-        def write(data: bytes) -> int:
-            printed.extend(data)
-            return len(data)
-
-        wasi = wasmtime.WasiConfig()
-        wasi.argv = ["guest", *arguments]
-        wasi.stdout_custom = write
-        wasi.inherit_stderr()
+    def _run(self, wasi: wasmtime.WasiConfig) -> None:
         store = wasmtime.Store(self._engine)
         store.set_wasi(wasi)
         instance = self._linker.instantiate(store, self._component)
@@ -90,7 +90,6 @@ class Stock:
             raise RuntimeError("the guest exports no `run`")
         function(store)
         store.close()
-        return bytes(printed)
 
 
 def _trap(*_arguments: object) -> None:

@@ -177,7 +177,7 @@ class Host:
             dirs: Guest path to host folder, both ways.
 
         Raises:
-            OperatorError: It is no program for this host.
+            OperatorError: As of ``start``.
             GuestTrapped: It was ended.
         """
         with Captured() as out, Captured() as err:
@@ -203,13 +203,15 @@ class Host:
             component: A file, or its bytes.
             args: After the program's own name.
             stdin: All that it reads; none for this process's own.
-            stdout: Called with each piece written, on the guest's thread, or who keeps them; none for this process's.
-            stderr: The same.
+            stdout: Called with what is written as it comes, in order, on a thread of its own, and with all of it
+                before ``wait`` ends; or who keeps it; none for this process's own.
+            stderr: The same; one function for both is called in the order of both.
             env: Its environment; nothing is inherited.
             dirs: Guest path to host folder, both ways.
 
         Raises:
-            OperatorError: It is no program for this host.
+            OperatorError: It is no program for this host, or no guest can be given these arguments, this environment
+                or these folders.
         """
         name = "guest" if isinstance(component, bytes) else Path(component).name
         stdio = Stdio(args, stdin, stdout, stderr, env or {}, dirs or {})

@@ -32,7 +32,7 @@ for part in sys.argv[1:]:
         size = 130 if count % 10 == 0 else 16
         [(_, out)] = context.compute([("x", tensor.Tensor([size], tensor.TensorType.FP32, bytes(4 * size)))])
         del out
-    say(count)
+    show(count)
 """
 
 
@@ -65,7 +65,7 @@ class Use:
 @pytest.mark.slow
 @pytest.mark.parametrize("library", ["echo", "echo-worker", "openvino", "pytorch", "torchscript"])
 def test_ten_thousand_computes_leave_nothing(
-    driver: Driver, tmp_path_factory: pytest.TempPathFactory, library: str
+    driver: Driver, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, library: str
 ) -> None:
     """Memory, descriptors, threads and handles of host and worker do not grow with what was computed."""
     echoes = library.startswith("echo")
@@ -91,11 +91,14 @@ def test_ten_thousand_computes_leave_nothing(
             while seen and not all(map(Use.is_no_more_than, uses, seen[0][2])) and time.monotonic() < until:
                 time.sleep(0.05)
                 uses = [Use.of(pid) for pid in pids]
-            seen.append((data.decode().strip(), guest.handles, uses))
+            word = data.decode().strip()
+            seen.append((word, guest.handles, uses))
+            (tmp_path / word).touch()
 
     with Host([grant], sink=note, cache_dir=CACHE / "wit-llm") as host:
         arguments = [SOURCE, str(WARM_UP), str(COMPUTES)]
-        guest = host.start(driver.component, arguments, stdin=b"", stdout=hear, stderr=hear)
+        dirs = {"seen": tmp_path}
+        guest = host.start(driver.component, arguments, stdin=b"", stdout=hear, stderr=hear, dirs=dirs)
         assert guest.wait() == 0, seen
     assert len(workers) == 1
     (first, handles, before), (last, handles_after, after) = seen

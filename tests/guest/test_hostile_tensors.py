@@ -512,15 +512,19 @@ def _rss_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_a_thousand_contexts_with_outputs_are_held_to_the_guests_bytes(driver: Driver, graphs: Graphs) -> None:
+def test_a_thousand_contexts_with_outputs_are_held_to_the_guests_bytes(
+    driver: Driver, graphs: Graphs, tmp_path: Path
+) -> None:
     """Row 20: outputs of 2 MiB, each of its own context, end in a typed error; memory stays bounded and returns."""
     before = _rss_bytes()
     peak: list[int] = []
     lines: list[str] = []
 
     def hear(data: bytes) -> None:
-        peak.append(_rss_bytes())
         lines.append(data.decode())
+        if b"held" in data:
+            peak.append(_rss_bytes())
+            (tmp_path / "held").touch()
 
     limits = Limits(handles=4000, held_bytes=64 << 20)
     host = driver.host(["echo", f"square={graphs.folder('openvino', 'square')}"], limits)
@@ -537,11 +541,13 @@ def test_a_thousand_contexts_with_outputs_are_held_to_the_guests_bytes(driver: D
             if refused == 50:
                 break
         print(len(contexts), len(held), told)
+        show("held")
         held.clear()
         say(len(contexts[-1].compute([("x", tensor.Tensor([724], T.FP32, bytes(4 * 724)))])))
     """
-    guest = host.start(driver.component, [SETUP + driver.source(source)], stdin=b"", stdout=hear, stderr=hear)
+    arguments = [SETUP + driver.source(source)]
+    guest = host.start(driver.component, arguments, stdin=b"", stdout=hear, stderr=hear, dirs={"seen": tmp_path})
     assert guest.wait() == 0, lines
-    assert "".join(lines) == "1000 32 too-large: a guest holds at most 67108864 bytes of tensors: drop some\n1\n"
+    assert "".join(lines) == "1000 32 too-large: a guest holds at most 67108864 bytes of tensors: drop some\nheld\n1\n"
     assert max(peak) - before < 160 << 20
     assert guest.handles == 0

@@ -458,17 +458,21 @@ def test_what_a_guest_forgets_to_drop_goes_with_it(driver: Driver, temporary: Pa
     assert list(temporary.iterdir()) == []
 
 
-def test_files_of_a_graph_are_nobody_elses_to_read(driver: Driver, temporary: Path) -> None:
+def test_files_of_a_graph_are_nobody_elses_to_read(driver: Driver, temporary: Path, tmp_path: Path) -> None:
     """While a graph lives its bytes lie in a folder of mode 0700, and nowhere else."""
     modes: set[str] = set()
+    seen = tmp_path / "seen"
+    seen.mkdir()
     with Host([], allow_load=True, cache_dir=CACHE / "wit-llm") as host:
 
         def look(_data: bytes) -> None:
             for folder in temporary.glob("wit-llm-*"):
                 modes.add(f"{oct(folder.stat().st_mode)} {sorted(path.name for path in folder.iterdir())}")
+            (seen / "loaded").touch()
 
-        source = 'kept = graph.load(IR("echo"), E.OPENVINO, T.CPU)\nsay("look")'
-        guest = host.start(driver.component, [PRELUDE + source], stdin=b"", stdout=look, dirs={"models": MODELS})
+        source = 'kept = graph.load(IR("echo"), E.OPENVINO, T.CPU)\nshow("loaded")'
+        dirs = {"models": MODELS, "seen": seen}
+        guest = host.start(driver.component, [PRELUDE + source], stdin=b"", stdout=look, dirs=dirs)
         assert guest.wait() == 0
     assert modes == {"0o40700 ['model.bin', 'model.xml']"}
     assert list(temporary.iterdir()) == []

@@ -7,7 +7,7 @@ import ctypes
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import wasmtime
@@ -181,26 +181,30 @@ class Guest:
         Raises:
             GuestTrapped: It was ended.
         """
+        with stdio.configured(self.name, self._counted) as wasi:
+            exit_code = self._run_in_store(wasi, stdio)
+        if self._stopped:
+            raise GuestTrapped(self._stopped)
+        return exit_code
+
+    def _run_in_store(self, wasi: wasmtime.WasiConfig, stdio: Stdio) -> int:
         store = wasmtime.Store(self.program.engine)
         CURRENT.guest = self
         try:
             store.set_limits(
                 self.limits.memory_bytes, table_elements=MANY**2, instances=MANY, tables=MANY, memories=MANY
             )
-            with stdio.stdin_path() as stdin_path:
-                store.set_wasi(stdio.configure(self.name, stdin_path, self._output))
-                self._make_stoppable(store)
-                with self.program.clock.watching(lambda: self._has_to_end(stdio)):
-                    exit_code = self._run(store)
-                self._check_written(stdio.captured_bytes)
+            store.set_wasi(wasi)
+            self._make_stoppable(store)
+            with self.program.clock.watching(lambda: self._has_to_end(stdio)):
+                exit_code = self._run(store)
+            self._check_written(stdio.captured_bytes)
+            return exit_code
         finally:
             del CURRENT.guest
             self.handles.close()
             store.close()
             self.close_graphs()
-        if self._stopped:
-            raise GuestTrapped(self._stopped)
-        return exit_code
 
     def _run(self, store: wasmtime.Store) -> int:
         try:
@@ -232,19 +236,18 @@ class Guest:
         causes = [line.strip() for line in message.splitlines() if line.strip()]
         return f"the guest trapped: {causes[-1].partition('wasm trap: ')[2] or causes[-1]}" if causes else "trapped"
 
-    def _output(self, write: Output) -> Callable[[bytes], int]:
-        def output(data: bytes) -> int:
+    def _counted(self, output: Output) -> Output:
+        def told(data: bytes) -> None:
             self._written_bytes += len(data)
             if not self._check_written(self._written_bytes):
-                return len(data)
+                return
             try:
-                write(data)
-            except BaseException as exc:  # noqa: BLE001 -- leaving the callback would end the process
+                output(data)
+            except BaseException as exc:  # noqa: BLE001 -- it ends the guest, which has to be able to write until then
                 self.fault("writing the guest's output", exc, traceback.format_exc())
                 self.end(self._fault)
-            return len(data)
 
-        return output
+        return told
 
     def _check_written(self, written_bytes: int) -> bool:
         if written_bytes <= self.limits.output_bytes:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import array
 import json
 import math
+import os
 import struct
 import sys
 import time
@@ -44,6 +45,13 @@ if TYPE_CHECKING:
 def say(*values: object) -> None:
     """Print, at once."""
     print(*values, flush=True)
+
+
+def show(word: object) -> None:
+    """Print a word, and wait until the host has looked: it then makes a file of that name in the folder ``seen``."""
+    say(word)
+    while not os.path.exists(f"seen/{word}"):  # noqa: PTH110 -- pathlib would have to be in the component
+        time.sleep(0.005)
 
 
 def err(call: Callable[..., object], *arguments: object) -> object:
