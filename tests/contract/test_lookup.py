@@ -10,9 +10,12 @@ import openvino as ov
 import openvino_genai as genai
 import pytest
 
+from tests.backends.asked import Asked
 from tests.contract.conftest import TINY, Tinies
 from tests.worker.asking import ask
-from wit_llm.backends.base import End
+from wit_llm.backends import openvino
+from wit_llm.backends.base import End, Signature, Target
+from wit_llm.backends.openvino import LanguageModel
 from wit_llm.backends.openvino_constraints import Constraints
 from wit_llm.backends.openvino_settings import NGRAM_TOKENS, Settings
 from wit_llm.errors import OperatorError
@@ -53,12 +56,31 @@ def test_a_text_that_repeats_itself_takes_half_the_steps(guessing: Engine) -> No
     assert len(heard.times_ns) < len(heard.token_ids) / 2
 
 
-def test_sixteen_at_once_say_what_each_says_alone(guessing: Engine) -> None:
-    """Requests that guess together, with more tokens in a step than it may have, do not mix."""
+def test_forty_eight_at_once_say_what_each_says_alone(guessing: Engine) -> None:
+    """Requests that guess together, more of them than have their guesses in one step, do not mix."""
     said = [STORY, *ANSWERS][:48]
     heard = [ask(guessing, _rendered(text), Decoding(200, (EOS,)))[0] for text in said]
     texts = [TOKENIZER.decode(one.wait().token_ids[:-1]) for one in heard]
     assert texts == [ANSWERS[text] for text in said]
+
+
+@pytest.mark.parametrize(
+    ("settings", "slots"),
+    [
+        pytest.param({}, 28, id="default"),
+        pytest.param({"max_num_batched_tokens": "64"}, 7, id="short-steps"),
+        pytest.param({"max_num_batched_tokens": "9"}, 1, id="one-by-one"),
+        pytest.param({"max_num_seqs": "4", "max_num_batched_tokens": "64"}, 4, id="few"),
+    ],
+)
+def test_as_many_go_at_once_as_have_their_guesses_in_a_step(settings: dict[str, str], slots: int) -> None:
+    """With as many as the graph says it has room for, all stories come as they are, however few tokens a step has."""
+    graph = openvino.load(TINY, Target.CPU, {**SETTINGS, **settings}, Signature())
+    assert isinstance(graph, LanguageModel)
+    assert graph.slots == slots
+    said = [STORY, *ANSWERS]
+    heard = Asked(graph).replies([_rendered(text) for text in said], Decoding(200, (EOS,)))
+    assert [TOKENIZER.decode(token_ids[:-1]) for token_ids in heard] == [ANSWERS[text] for text in said]
 
 
 @pytest.mark.parametrize(
@@ -87,12 +109,22 @@ def test_every_way_to_choose_chooses_the_same(guessing: Engine, tinies: Tinies, 
         assert mine[0].logprob == pytest.approx(wanted[0].logprob, abs=0.5)
 
 
-def test_guesses_and_the_cache_of_prefixes_are_refused_together() -> None:
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        pytest.param({"prompt_lookup": "8"}, "prompt_lookup goes with prefix_caching=false only", id="prefixes"),
+        pytest.param({**SETTINGS, "cache_size_gb": "1"}, "prompt_lookup goes without cache_size_gb only", id="size"),
+        pytest.param(
+            {**SETTINGS, "max_num_batched_tokens": "8"},
+            "prompt_lookup=8 and the token before them are more than max_num_batched_tokens=8",
+            id="steps",
+        ),
+    ],
+)
+def test_what_does_not_go_with_guesses_is_refused(settings: dict[str, str], told: str) -> None:
     """An operator who wants both is told why not."""
-    with pytest.raises(
-        OperatorError, match="^settings of backend 'openvino': prompt_lookup goes with prefix_caching=f"
-    ):
-        Engine(GraphSource("guessing", "openvino", TINY, settings={"prompt_lookup": "8"}))
+    with pytest.raises(OperatorError, match=f"^settings of backend 'openvino': {told}"):
+        Engine(GraphSource("guessing", "openvino", TINY, settings=settings))
 
 
 def _likelihood(pipeline: genai.ContinuousBatchingPipeline, number: int, token_ids: list[int], tokens: int) -> float:
@@ -106,6 +138,29 @@ def _likelihood(pipeline: genai.ContinuousBatchingPipeline, number: int, token_i
         while handle.can_read():
             logprobs += [logprob for output in handle.read().values() for logprob in output.generated_log_probs]
     return logprobs[0]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "tokens"), [pytest.param(64, 64, id="short-steps"), pytest.param(6, 256, id="small-cache")]
+)
+def test_library_still_says_what_it_had_no_room_to_look_at(blocks: int, tokens: int) -> None:
+    """The reason for slots, and for a cache that grows: guesses that had to wait are part of the reply."""
+    scheduler = genai.SchedulerConfig()
+    scheduler.enable_prefix_caching, scheduler.num_kv_blocks, scheduler.max_num_batched_tokens = False, blocks, tokens
+    exact = Settings(precision="f32", kv_cache_precision="f32").properties()
+    tokenizer = Constraints(Vocabulary([b"a"] * 640, 640)).tokenizer
+    pipeline = genai.ContinuousBatchingPipeline(str(TINY), tokenizer, scheduler, "CPU", prompt_lookup=True, **exact)
+    config = genai.GenerationConfig(max_new_tokens=200, eos_token_id=EOS, stop_token_ids={EOS})
+    config.num_assistant_tokens, config.max_ngram_size = 2 if blocks == 6 else 8, NGRAM_TOKENS
+    said = [STORY, *ANSWERS]
+    handles = [
+        pipeline.add_request(number, ov.Tensor(np.array([_rendered(text)])), config) for number, text in enumerate(said)
+    ]
+    while pipeline.has_non_finished_requests():
+        pipeline.step()
+    heard = [handle.read_all()[0].generated_ids for handle in handles]
+    wanted = [[*TOKENIZER.encode(ANSWERS[text], special=False), EOS] for text in said]
+    assert 0 < sum(one != other for one, other in zip(heard, wanted, strict=True)) < len(said)
 
 
 def test_library_still_keeps_wrong_guesses_in_its_cache_of_prefixes() -> None:

@@ -62,6 +62,8 @@ def load(folder: Path, target: Target, settings: Mapping[str, str], signature: S
     chosen = parse("openvino", Settings, settings)
     core = ov.Core()
     device = _device(core, target)
+    if device != "CPU" and chosen.prompt_lookup is not None:
+        raise OperatorError("prompt_lookup goes with target cpu only, where the cache can always grow")
     path = _model_file(folder)
     signature.refuse(path.name)
     if path.suffix == ".gguf":
@@ -166,10 +168,11 @@ class _Recipe:
         Blocks of a cache that remembers some conversations; 0 is a cache that grows with what is live.
 
         A growing cache forgets a conversation as soon as another wants its room. One of fixed size is only touched as
-        it fills, on the CPU, and costs little before; it has to hold a whole window, or a prompt could be refused.
+        it fills, on the CPU, and costs little before; it has to hold a whole window, or a prompt could be refused. And
+        where it is full, a request has to wait, which those with guesses must not: ``Settings.slots``.
         """
         elements = self.config.kv_elements()
-        if self.device != "CPU" or elements is None:
+        if self.device != "CPU" or elements is None or self.settings.prompt_lookup is not None:
             return 0
         window = self.config.text_info().context_window
         tokens = min(_CACHE_WINDOWS * window, _CACHE_BYTES // (2 * elements))
@@ -222,7 +225,7 @@ class LanguageModel(OpenVINO):
 
     def __init__(self, info: GraphInfo, raw: Callable[[], Raw], recipe: _Recipe) -> None:
         super().__init__(info, raw)
-        self.slots = recipe.settings.max_num_seqs
+        self.slots = recipe.settings.slots
         self._recipe = recipe
         self._matchers = Matchers(recipe.vocabulary) if recipe.vocabulary is not None else None
         self.reset()

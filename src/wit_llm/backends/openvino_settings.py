@@ -25,7 +25,8 @@ class Settings(msgspec.Struct, frozen=True):
         kv_cache_precision: Of the KV cache; none is f16 for replies on a CPU, and else the library's choice.
         constraints_mb: What constraints that were seen may take, about, until the pipeline is built anew.
         prompt_lookup: Tokens that a step guesses at most, as those that came earlier after the same few; none is not to
-            guess. The model looks at each of them, and a reply is what it would have been.
+            guess. The model looks at each of them, and a reply is what it would have been. The cache then grows with
+            what is live.
         large_pages: Move weights to large pages once they are loaded, on the CPU and where the kernel can.
     """
 
@@ -45,14 +46,31 @@ class Settings(msgspec.Struct, frozen=True):
         Refuse what is not sound together.
 
         openvino-genai 2026.4.1 files a block of the cache under the tokens that were guessed, and keeps it there when
-        other ones take their places: a prompt that has those in it is then answered as another would be.
-        ``tests/contract/test_lookup.py`` has one, and will tell when this can go.
+        other ones take their places: a prompt that has those in it is then answered as another would be. And guesses
+        that have to wait, for room in a step or in the cache, are said unseen. ``tests/contract/test_lookup.py`` has
+        prompts for both, and will tell when this can go.
 
         Raises:
             ValueError: There is such a thing.
         """
         if self.prompt_lookup is not None and self.prefix_caching:
             raise ValueError("prompt_lookup goes with prefix_caching=false only, as wrong guesses stay in that cache")
+        if self.prompt_lookup is not None and self.cache_size_gb is not None:
+            raise ValueError(
+                "prompt_lookup goes without cache_size_gb only, as guesses in a full cache are not checked"
+            )
+        if not self.slots:
+            raise ValueError(
+                f"prompt_lookup={self.prompt_lookup} and the token before them are more than "
+                f"max_num_batched_tokens={self.max_num_batched_tokens}"
+            )
+
+    @property
+    def slots(self) -> int:
+        """Requests at once: ``max_num_seqs``, or fewer where more would not have all their guesses in one step."""
+        if self.prompt_lookup is None:
+            return self.max_num_seqs
+        return min(self.max_num_seqs, self.max_num_batched_tokens // (1 + self.prompt_lookup))
 
     def properties(self) -> dict[str, object]:
         """The library's names for those that are its own."""
