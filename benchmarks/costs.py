@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -116,16 +117,28 @@ class Process:
         return stats
 
     def drive(self, source: str, *arguments: object, each: Callable[[dict[str, Any]], None]) -> None:
-        """Run a source in the test-suite's Python guest; ``each`` gets what it says, while it waits."""
-        guest = self.host.start(
-            _driver(),
-            [source, self.graph, *map(str, arguments)],
-            stdin=b"",
-            stdout=lambda line: each(json.loads(line)) if line.strip() else None,
-            stderr=lambda line: print(line.decode(), file=sys.stderr),
-        )
-        if guest.wait():
-            raise RuntimeError("the guest failed, and said why")
+        """Run a source in the test-suite's Python guest; ``each`` gets what it shows, while it waits."""
+        written = bytearray()
+        with TemporaryDirectory() as folder:
+            seen = Path(folder)
+
+            def look(data: bytes) -> None:
+                written.extend(data)
+                if written.endswith(b"\n"):
+                    each(json.loads(written))
+                    written.clear()
+                    (seen / "shown").touch()
+
+            guest = self.host.start(
+                _driver(),
+                [source, self.graph, *map(str, arguments)],
+                stdin=b"",
+                stdout=look,
+                stderr=lambda data: print(data.decode(), file=sys.stderr),
+                dirs={"seen": seen},
+            )
+            if guest.wait():
+                raise RuntimeError("the guest failed, and said why")
 
 
 def _resident_mb(pid: int) -> float:
@@ -277,7 +290,7 @@ one_token = options(max_output_tokens=1)
 session(model).ask(types.Turn_Say("x"), one_token)  # which reads the tokenizer
 gc.disable()  # or the guest would look over all its sessions now and then
 held = []
-say(json.dumps({"size": 0, "us": {}}))
+show(json.dumps({"size": 0, "us": {}}))
 
 def turn():
     with session(model) as talk:
@@ -300,7 +313,7 @@ for size in map(int, sys.argv[2:]):
     for fork in forks:
         fork.__exit__(None, None, None)
     _, asked = each("a turn in a new one", turn)
-    say(json.dumps({"size": size, "us": dict([opened, forked, asked])}))
+    show(json.dumps({"size": size, "us": dict([opened, forked, asked])}))
 """
 
 
@@ -336,11 +349,11 @@ for size in map(int, sys.argv[2:]):
     while done < size - few:
         talk.ask(types.Turn_Say("What was that again?"), short)
         done += 1
-    say(json.dumps({"size": size, "turns": few, "ended": False}))
+    show(json.dumps({"size": size, "turns": few, "ended": False}))
     while done < size:
         talk.ask(types.Turn_Say("What was that again?"), short)
         done += 1
-    say(json.dumps({"size": size, "turns": few, "ended": True}))
+    show(json.dumps({"size": size, "turns": few, "ended": True}))
 """
 _MEASURED = """
 model = graph.load_by_name(sys.argv[1])
@@ -351,7 +364,7 @@ for size in map(int, sys.argv[2:]):
         talk.append(pair * size)
         began = time.perf_counter_ns()
         tokens = talk.measure(types.Turn_Say("And now?"), None)
-        say(json.dumps({"size": size, "tokens": tokens, "ns": time.perf_counter_ns() - began}))
+        show(json.dumps({"size": size, "tokens": tokens, "ns": time.perf_counter_ns() - began}))
 """
 
 

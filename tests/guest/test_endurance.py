@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class Use:
         status = dict(
             line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line
         )
-        return cls(int(status["VmRSS"].split()[0]) << 10, open_descriptors(pid), int(status["Threads"]))
+        return cls(int(status["VmRSS"].split()[0]) << 10, open_descriptors(pid), _threads(pid))
 
     def is_no_more_than(self, other: Use) -> bool:
         """Whether it is as little as what was in use before."""
@@ -60,6 +61,15 @@ class Use:
             and self.threads <= other.threads
             and self.rss_bytes - other.rss_bytes < SLACK_BYTES
         )
+
+
+def _threads(pid: int) -> int:
+    """How many there are, without wasmtime's for the files that a guest looks at, which come and go."""
+    names = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError):
+            names.append((task / "comm").read_text())
+    return sum("tokio" not in name for name in names)
 
 
 @pytest.mark.slow
@@ -91,9 +101,8 @@ def test_ten_thousand_computes_leave_nothing(
             while seen and not all(map(Use.is_no_more_than, uses, seen[0][2])) and time.monotonic() < until:
                 time.sleep(0.05)
                 uses = [Use.of(pid) for pid in pids]
-            word = data.decode().strip()
-            seen.append((word, guest.handles, uses))
-            (tmp_path / word).touch()
+            seen.append((data.decode().strip(), guest.handles, uses))
+            (tmp_path / "shown").touch()
 
     with Host([grant], sink=note, cache_dir=CACHE / "wit-llm") as host:
         arguments = [SOURCE, str(WARM_UP), str(COMPUTES)]

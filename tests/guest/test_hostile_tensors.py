@@ -524,7 +524,7 @@ def test_a_thousand_contexts_with_outputs_are_held_to_the_guests_bytes(
         lines.append(data.decode())
         if b"held" in data:
             peak.append(_rss_bytes())
-            (tmp_path / "held").touch()
+            (tmp_path / "shown").touch()
 
     limits = Limits(handles=4000, held_bytes=64 << 20)
     host = driver.host(["echo", f"square={graphs.folder('openvino', 'square')}"], limits)

@@ -468,7 +468,7 @@ def test_files_of_a_graph_are_nobody_elses_to_read(driver: Driver, temporary: Pa
         def look(_data: bytes) -> None:
             for folder in temporary.glob("wit-llm-*"):
                 modes.add(f"{oct(folder.stat().st_mode)} {sorted(path.name for path in folder.iterdir())}")
-            (seen / "loaded").touch()
+            (seen / "shown").touch()
 
         source = 'kept = graph.load(IR("echo"), E.OPENVINO, T.CPU)\nshow("loaded")'
         dirs = {"models": MODELS, "seen": seen}

@@ -47,11 +47,12 @@ def say(*values: object) -> None:
     print(*values, flush=True)
 
 
-def show(word: object) -> None:
-    """Print a word, and wait until the host has looked: it then makes a file of that name in the folder ``seen``."""
-    say(word)
-    while not os.path.exists(f"seen/{word}"):  # noqa: PTH110 -- pathlib would have to be in the component
-        time.sleep(0.005)
+def show(*values: object) -> None:
+    """Print, and wait until the host has looked: it then makes the file ``shown`` in the folder ``seen``."""
+    say(*values)
+    while not os.path.exists("seen/shown"):  # noqa: PTH110 -- pathlib would have to be in the component
+        time.sleep(0.002)
+    os.remove("seen/shown")  # noqa: PTH107
 
 
 def err(call: Callable[..., object], *arguments: object) -> object:
