@@ -203,8 +203,9 @@ class Host:
             component: A file, or its bytes.
             args: After the program's own name.
             stdin: All that it reads; none for this process's own.
-            stdout: Called with what is written, on a thread of its own, and with all of it before ``wait`` ends; a
-                piece may have several writes in it, or a part of one. Or who keeps it; none for this process's own.
+            stdout: Called with what is written, on a thread for the guest's output, and with all of it before ``wait``
+                ends; a piece may have several writes in it, or a part of one. Or who keeps it; none for this process's
+                own.
             stderr: The same; one function for both is called in the order of both.
             env: Its environment; nothing is inherited.
             dirs: Guest path to host folder, both ways.

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import CACHE, Command, Driver
-from wit_llm import Host, OperatorError
+from wit_llm import GuestTrapped, Host, Limits, OperatorError
 from wit_llm.cli.packaged import CHAT_GUEST
 
 
@@ -53,6 +53,17 @@ def test_two_functions_hear_a_stream_each(driver: Driver) -> None:
     with Host([], cache_dir=CACHE / "wit-llm") as host:
         assert host.start(driver.component, [source], stdin=b"", stdout=out.extend, stderr=err.extend).wait() == 0
     assert (bytes(out), bytes(err)) == (b"out\n", b"err\n")
+
+
+def test_what_is_over_the_limit_ends_the_guest_and_is_not_heard(driver: Driver) -> None:
+    """A function is told no more than a guest may write, however fast that writes."""
+    heard = bytearray()
+    with Host([], limits=Limits(output_bytes=1 << 20), cache_dir=CACHE / "wit-llm") as host:
+        guest = host.start(driver.component, ["while True: print('x' * 999)"], stdin=b"", stdout=heard.extend)
+        with pytest.raises(GuestTrapped, match="it wrote more than 1048576 bytes"):
+            guest.wait()
+    assert (1 << 20) - (1 << 16) < len(heard) <= 1 << 20
+    assert heard[:2000] == (b"x" * 999 + b"\n") * 2
 
 
 def test_a_process_that_was_forked_meanwhile_does_not_hold_up_the_end(driver: Driver) -> None:

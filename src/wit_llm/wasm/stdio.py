@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from selectors import EVENT_READ, DefaultSelector
+from selectors import EVENT_READ, PollSelector
 from types import TracebackType
 from typing import Self
 
@@ -60,24 +60,29 @@ class Captured:
 
 class Told:
     """
-    A function that is told all that is written to a stream: on a thread of its own, and before ``__exit__`` ends.
+    Functions that are told what is written to streams, on one thread, and all of it before ``__exit__`` ends.
 
-    It comes through a pipe. wasmtime would call Python itself, from threads of its own, and the last time at a moment
-    of its own: where the interpreter is ending by then, that ends the process with a signal.
+    It comes through pipes. wasmtime would call Python itself, from threads of its own, and the last time at a moment of
+    its own: where the interpreter is ending by then, that ends the process with a signal.
 
     Args:
-        output: The function; it never raises.
+        outputs: The functions, one for each stream; they never raise.
     """
 
-    def __init__(self, output: Output) -> None:
-        self._output = output
+    def __init__(self, outputs: Sequence[Output]) -> None:
+        self._outputs = outputs
+        self._pipes: list[tuple[int, int]] = []
         self._thread = threading.Thread(target=self._tell, name="output of a guest", daemon=True)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._source, self._sink = _pipe(stack)
-            # A process that was forked meanwhile keeps the pipe open, so its end says nothing of the guest's.
-            self._over, self._end = _pipe(stack)
+            for _ in self._outputs:
+                self._pipes.append(os.pipe())
+                for end in self._pipes[-1]:
+                    stack.callback(os.close, end)
+            # A process that was forked meanwhile keeps the pipes open, so their end says nothing of the guest's.
+            self._over = os.eventfd(0)
+            stack.callback(os.close, self._over)
             self._thread.start()
             self._stack = stack.pop_all()
         return self
@@ -86,20 +91,22 @@ class Told:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._stack:
-            os.write(self._end, b"\n")
+            os.eventfd_write(self._over, 1)
             self._thread.join()
 
     @property
-    def path(self) -> str:
-        """Where to write."""
-        return f"/dev/fd/{self._sink}"
+    def paths(self) -> list[str]:
+        """Where to write, for each function."""
+        return [f"/dev/fd/{sink}" for _, sink in self._pipes]
 
     def _tell(self) -> None:
-        with DefaultSelector() as selector:
-            for source in (self._source, self._over):
-                selector.register(source, EVENT_READ)
-            while self._source in {key.fd for key, _ in selector.select()}:
-                self._output(os.read(self._source, PIECE_BYTES))
+        told = {source: output for (source, _), output in zip(self._pipes, self._outputs, strict=True)}
+        with PollSelector() as selector:
+            for file in (*told, self._over):
+                selector.register(file, EVENT_READ)
+            while sources := [key.fd for key, _ in selector.select() if key.fd != self._over]:
+                for source in sources:
+                    told[source](os.read(source, PIECE_BYTES))
 
 
 def _check_text(text: str) -> None:
@@ -107,13 +114,6 @@ def _check_text(text: str) -> None:
         raise OperatorError(
             f"a guest's arguments, environment and folders are text in UTF-8 without NUL, which {text!r} is not"
         )
-
-
-def _pipe(stack: ExitStack) -> tuple[int, int]:
-    both = os.pipe()
-    for end in both:
-        stack.callback(os.close, end)
-    return both
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,19 +174,31 @@ class Stdio:
                 file.flush()
                 wasi.stdin_file = file.name
 
-            def opened(output: Output | Captured) -> Captured | Told:
-                return output if isinstance(output, Captured) else stack.enter_context(Told(counted(output)))
-
-            stdout = None if self.stdout is None else opened(self.stdout)
+            stdout, stderr = self._paths(stack, counted)
             if stdout is None:
                 wasi.inherit_stdout()
             else:
-                wasi.stdout_file = stdout.path
-            if self.stderr is None:
+                wasi.stdout_file = stdout
+            if stderr is None:
                 wasi.inherit_stderr()
-            else:  # one function for both is one pipe, which keeps the two in order
-                same = self.stderr == self.stdout
-                wasi.stderr_file = (stdout if same and stdout is not None else opened(self.stderr)).path
+            else:
+                wasi.stderr_file = stderr
             for guest_path, folder in self.dirs.items():
                 wasi.preopen_dir(str(folder), guest_path)
             yield wasi
+
+    def _paths(self, stack: ExitStack, counted: Callable[[Output], Output]) -> tuple[str | None, str | None]:
+        """Where standard output and standard error go; none to this process's own."""
+        functions: list[Output] = []
+        for stream in (self.stdout, self.stderr):
+            # One function for both is one pipe, which keeps the two in order.
+            if stream is not None and not isinstance(stream, Captured) and stream not in functions:
+                functions.append(stream)
+        told = stack.enter_context(Told([counted(function) for function in functions])).paths if functions else []
+
+        def path(stream: Output | Captured | None) -> str | None:
+            if isinstance(stream, Captured):
+                return stream.path
+            return None if stream is None else told[functions.index(stream)]
+
+        return path(self.stdout), path(self.stderr)
