@@ -125,10 +125,22 @@ def test_what_no_guest_can_be_given_is_said_before_it_starts(given: dict[str, An
         host.run(CHAT_GUEST, **given)
 
 
-def test_an_argument_that_is_no_text_is_one_line_of_the_command(command: Command) -> None:
+@pytest.mark.parametrize(
+    ("name", "argument", "told"),
+    [
+        pytest.param("chat.wasm", "\udcff", "'\\udcff'", id="argument"),
+        pytest.param("\udcff.wasm", "x", "'\\udcff.wasm'", id="name"),
+    ],
+)
+def test_a_word_that_is_no_text_is_one_line_of_the_command(
+    command: Command, tmp_path: Path, name: str, argument: str, told: str
+) -> None:
     """Its bytes come from a shell as they are."""
-    ended = command("run", str(CHAT_GUEST), "\udcff")
+    guest = tmp_path / name
+    guest.write_bytes(CHAT_GUEST.read_bytes())
+    ended = command("run", str(guest), argument)
     assert (ended.status, ended.stdout) == (1, "")
     assert ended.stderr == (
-        "error: a guest's arguments, environment and folders are text in UTF-8 without NUL, which '\\udcff' is not\n"
+        "error: a guest's name, arguments, environment and folders are text in UTF-8 without NUL, "
+        f"which {told} is not\n"
     )

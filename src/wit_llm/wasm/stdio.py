@@ -112,7 +112,7 @@ class Told:
 def _check_text(text: str) -> None:
     if _NO_TEXT.search(text):
         raise OperatorError(
-            f"a guest's arguments, environment and folders are text in UTF-8 without NUL, which {text!r} is not"
+            f"a guest's name, arguments, environment and folders are text in UTF-8 without NUL, which {text!r} is not"
         )
 
 
@@ -161,7 +161,11 @@ class Stdio:
         Args:
             name: The program's own, its first argument.
             counted: Wraps a function that is told what is written, so that it never raises.
+
+        Raises:
+            OperatorError: The name is no text.
         """
+        _check_text(name)
         wasi = wasmtime.WasiConfig()
         wasi.argv = [name, *self.args]
         wasi.env = list(self.env.items())
