@@ -37,30 +37,28 @@ OVERFLOW = re.compile(rb"error: .*\b(\d{6,})\b.*\b(\d+)\b")
 
 
 class Neighbour:
-    """A guest that reads a long reply, and when each piece of it was written."""
+    """A guest that reads a long reply, and when each piece of it was heard."""
 
     def __init__(self, host: Host) -> None:
-        self._written_s: list[float] = []
+        self._heard_s: list[float] = []
         self._ready = Event()
         text = "0123456789" * (WINDOW_TOKENS // 30)
-        self._guest = host.start(
-            CHAT_GUEST, ["echo-worker", text], stdin=b"", stdout=self._write, stderr=lambda _: None
-        )
+        self._guest = host.start(CHAT_GUEST, ["echo-worker", text], stdin=b"", stdout=self._hear, stderr=lambda _: None)
         if not self._ready.wait(PATIENCE_S):
             raise RuntimeError("the neighbour does not read")
 
-    def _write(self, _piece: bytes) -> None:
-        self._written_s.append(time.perf_counter())
-        if len(self._written_s) >= EARLIER_TOKENS:
+    def _hear(self, _piece: bytes) -> None:
+        self._heard_s.append(time.perf_counter())
+        if len(self._heard_s) >= EARLIER_TOKENS:
             self._ready.set()
 
     def longest_gap_ms(self, began_s: float, ended_s: float) -> float:
         """The longest time without a piece that has some of the time asked for in it."""
-        while self._guest.alive and self._written_s[-1] < ended_s:
+        while self._guest.alive and self._heard_s[-1] < ended_s:
             time.sleep(STEP_MS / 1e3)
         if not self._guest.alive:
             raise RuntimeError("the neighbour's reply was too short")
-        gaps = pairwise(self._written_s)
+        gaps = pairwise(self._heard_s)
         return max(later - earlier for earlier, later in gaps if later > began_s and earlier < ended_s) * 1e3
 
     def end(self) -> None:

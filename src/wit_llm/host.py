@@ -55,7 +55,7 @@ class Running:
         self._among = among
         among.add(self)
         try:
-            threading.Thread(target=self._run, args=(stdio,), name=f"guest {guest.name}", daemon=True).start()
+            threading.Thread(target=self._run, args=(stdio,), name=f"guest {stdio.name}", daemon=True).start()
         except RuntimeError:  # there are as many threads as there can be
             among.discard(self)
             raise
@@ -78,6 +78,7 @@ class Running:
 
         Raises:
             GuestTrapped: It was ended.
+            OSError: This process has no descriptor left for what it writes.
         """
         ended, _ = wait([self._ended], timeout_s)
         return self._ended.result() if ended else None
@@ -206,7 +207,7 @@ class Host:
             stdout: Called with what is written, on a thread for the guest's output, and with all of it before ``wait``
                 ends; a piece may have several writes in it, or a part of one. Or who keeps it; none for this process's
                 own.
-            stderr: The same; one function for both is called in the order of both.
+            stderr: The same; one function for both hears them in order, and two may hear them in another.
             env: Its environment; nothing is inherited.
             dirs: Guest path to host folder, both ways.
 
@@ -215,9 +216,9 @@ class Host:
                 or these folders.
         """
         name = "guest" if isinstance(component, bytes) else Path(component).name
-        stdio = Stdio(args, stdin, stdout, stderr, env or {}, dirs or {})
+        stdio = Stdio(name, args, stdin, stdout, stderr, env or {}, dirs or {})
         loader = Loader(self.limits, self._sink) if self._allow_load else None
-        guest = Guest(self._program(component), name, self.registry, self.limits, self._sink, loader)
+        guest = Guest(self._program(component), self.registry, self.limits, self._sink, loader)
         return Running(guest, stdio, self._running)
 
     def _program(self, component: str | Path | bytes) -> Program:

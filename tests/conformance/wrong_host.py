@@ -59,7 +59,6 @@ class WrongSandbox:
         )
         guest = Guest(
             Program(engine, self._runtime._clock, compiled, link(engine, compiled, interfaces)),
-            "guest",
             self._registry,
             LIMITS,
             ignore,
@@ -67,7 +66,7 @@ class WrongSandbox:
         out = bytearray()
         how = ""
         try:
-            guest.run(Stdio(args, b"", out.extend, out.extend))
+            guest.run(Stdio("guest", args, b"", out.extend, out.extend))
         except GuestTrapped as exc:
             how = str(exc)
         return Ended(out.decode(errors="replace"), how)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
 import openvino as ov
+import openvino.opset13 as opset
 import openvino_genai as genai
 import pytest
+from openvino.op.util import Variable, VariableInfo
 
 from tests.backends.asked import Asked
 from tests.contract.conftest import TINY, Tinies
@@ -27,6 +30,7 @@ from wit_llm.worker.client import Engine, GraphSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 EOS = 2
 TOKENIZER = Tokenizer.load(TINY)
@@ -125,6 +129,21 @@ def test_what_does_not_go_with_guesses_is_refused(settings: dict[str, str], told
     """An operator who wants both is told why not."""
     with pytest.raises(OperatorError, match=f"^settings of backend 'openvino': {told}"):
         Engine(GraphSource("guessing", "openvino", TINY, settings=settings))
+
+
+def test_a_model_that_cannot_forget_a_guess_is_refused(tmp_path: Path) -> None:
+    """A state that is not a token's own, as recurrent layers have it, would keep what was guessed wrongly."""
+    folder = shutil.copytree(TINY, tmp_path / "recurrent")
+    model = ov.Core().read_model(TINY / "openvino_model.xml")
+    info = VariableInfo()
+    info.variable_id, info.data_shape, info.data_type = "conv", ov.PartialShape([1, 4, 8]), ov.Type.f32
+    variable = Variable(info)
+    state = opset.read_value(opset.constant(np.zeros((1, 4, 8), np.float32)), variable)
+    model.add_variables([variable])
+    model.add_sinks([opset.assign(state, variable)])
+    ov.save_model(model, folder / "openvino_model.xml", compress_to_fp16=False)
+    with pytest.raises(OperatorError, match="prompt_lookup goes with models only .* 'conv' of the shape .1,4,8.$"):
+        openvino.load(folder, Target.CPU, SETTINGS, Signature())
 
 
 def _likelihood(pipeline: genai.ContinuousBatchingPipeline, number: int, token_ids: list[int], tokens: int) -> float:

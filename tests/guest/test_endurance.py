@@ -67,7 +67,7 @@ def _threads(pid: int) -> int:
     """How many there are, without wasmtime's for the files that a guest looks at, which come and go."""
     names = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
             names.append((task / "comm").read_text())
     return sum("tokio" not in name for name in names)
 

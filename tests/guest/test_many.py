@@ -44,7 +44,7 @@ def test_guests_that_stream_at_the_same_time_have_their_solo_answers(driver: Dri
 def test_two_guests_stream_interleaved_from_one_graph(driver: Driver) -> None:
     """Neither waits for the other's end: their pieces come in turns."""
     order: list[str] = []
-    host = driver.host(["echo,settings.delay_ms=10"])
+    host = driver.host(["echo,settings.delay_ms=30"])
     source = """
         talk = session(graph.load_by_name("echo"))
         reply = talk.start(types.Turn_Say(sys.argv[1]), None)

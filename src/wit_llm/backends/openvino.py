@@ -47,6 +47,7 @@ _CPU_BLOCK_TOKENS = 32
 _GPU_BLOCK_TOKENS = 16
 _CACHE_BYTES = 1 << 30
 _CACHE_WINDOWS = 16
+_CACHE_AXES = ("batch", "heads", "tokens", "size")
 # For how long a step without replies waits for a constraint: what comes meanwhile waits as long.
 _PATIENCE_S = 0.005
 
@@ -80,6 +81,8 @@ def load(folder: Path, target: Target, settings: Mapping[str, str], signature: S
         vocabulary = read_vocabulary(beside, config.text_info().vocab_size)
         constraints = vocabulary is not None
         text = replace(config.text_info(), scores=True, max_logprobs=_MAX_LOGPROBS, constraints=constraints)
+        if chosen.prompt_lookup is not None:
+            _check_can_go_back(model)
         recipe = _Recipe(path.parent, device, chosen, config, vocabulary)
         return LanguageModel(replace(raw.info, text=text), lambda: raw, recipe)
     try:
@@ -88,6 +91,22 @@ def load(folder: Path, target: Target, settings: Mapping[str, str], signature: S
         raise OperatorError(f"{path}: {error}") from error
     encodes = read_encoder(folder) if "input_ids" in names else None
     return OpenVINO(replace(raw.info, encodes=encodes), lambda: raw)
+
+
+def _check_can_go_back(model: ov.Model) -> None:
+    """
+    Refuse a model that remembers more than a key and a value for each token: it cannot forget a wrong guess.
+
+    Raises:
+        OperatorError: It has such a state.
+    """
+    for variable in model.get_variables():
+        shape = variable.info.data_shape
+        if shape.rank.is_dynamic or len(shape) != len(_CACHE_AXES) or shape[_CACHE_AXES.index("tokens")].is_static:
+            raise OperatorError(
+                "prompt_lookup goes with models only whose states are keys and values of tokens, as others keep what "
+                f"was guessed wrongly; this one has {variable.info.variable_id!r} of the shape {shape}"
+            )
 
 
 def _from_gguf(core: ov.Core, path: Path, device: str, chosen: Settings) -> LanguageModel:

@@ -142,24 +142,21 @@ class Guest:
 
     Args:
         program: The compiled component, linked.
-        name: The program's own name, its first argument.
         registry: The graphs that it was granted.
         limits: What it may use.
         sink: Where faults of the host are told.
         loader: Makes graphs of its own bytes; none where it was not granted that.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 -- all that a guest has
+    def __init__(
         self,
         program: Program,
-        name: str,
         registry: Registry,
         limits: Limits,
         sink: Sink,
         loader: Loader | None = None,
     ) -> None:
         self.program = program
-        self.name = name
         self.registry = registry
         self.limits = limits
         self.loader = loader
@@ -181,7 +178,7 @@ class Guest:
         Raises:
             GuestTrapped: It was ended.
         """
-        with stdio.configured(self.name, self._counted) as wasi:
+        with stdio.configured(self._counted) as wasi:
             exit_code = self._run_in_store(wasi, stdio)
         if self._stopped:
             raise GuestTrapped(self._stopped)
@@ -238,11 +235,13 @@ class Guest:
 
     def _counted(self, output: Output) -> Output:
         def told(data: bytes) -> None:
+            left_bytes = max(0, self.limits.output_bytes - self._written_bytes)
             self._written_bytes += len(data)
-            if not self._check_written(self._written_bytes):
+            self._check_written(self._written_bytes)
+            if not (heard := data[:left_bytes]):
                 return
             try:
-                output(data)
+                output(heard)
             except BaseException as exc:  # noqa: BLE001 -- it ends the guest, which has to be able to write until then
                 self.fault("writing the guest's output", exc, traceback.format_exc())
                 self.end(self._fault)

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from selectors import EVENT_READ, PollSelector
-from types import TracebackType
+from types import BuiltinMethodType, MethodType, TracebackType
 from typing import Self
 
 import wasmtime
@@ -22,7 +22,7 @@ Output = Callable[[bytes], object]
 
 # Bytes of a command line that are no UTF-8 are surrogates here; and C would cut a text at its first NUL.
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
-PIECE_BYTES = 1 << 16  # what a pipe holds
+PIECE_BYTES = 1 << 16
 
 
 class Captured:
@@ -116,13 +116,19 @@ def _check_text(text: str) -> None:
         )
 
 
+def _same(one: Output, other: Output) -> bool:
+    """Whether they are one function; two objects may be equal that are not, but not two methods of an object."""
+    return one is other or (isinstance(one, MethodType | BuiltinMethodType) and one == other)
+
+
 @dataclass(frozen=True, slots=True)
 class Stdio:
     """
     What a guest sees of the outside.
 
     Args:
-        args: After the program's own name.
+        name: The program's own, its first argument.
+        args: The others.
         stdin: Its bytes; none for this process's own.
         stdout: Told what is written, or where to keep it; none for this process's own.
         stderr: The same.
@@ -133,6 +139,7 @@ class Stdio:
         OperatorError: A text that no guest can be given, or a folder that is none.
     """
 
+    name: str
     args: Sequence[str] = ()
     stdin: bytes | None = b""
     stdout: Output | Captured | None = None
@@ -142,10 +149,10 @@ class Stdio:
 
     def __post_init__(self) -> None:
         folders = [str(folder) for folder in self.dirs.values()]
-        for text in (*self.args, *self.env, *self.env.values(), *self.dirs, *folders):
+        for text in (self.name, *self.args, *self.env, *self.env.values(), *self.dirs, *folders):
             _check_text(text)
         for folder in self.dirs.values():
-            if not folder.is_dir():
+            if not os.path.isdir(folder):  # noqa: PTH112 -- pathlib raises where a name is too long
                 raise OperatorError(f"{str(folder)!r} is not a folder")
 
     @property
@@ -154,20 +161,15 @@ class Stdio:
         return sum(stream.size_bytes for stream in (self.stdout, self.stderr) if isinstance(stream, Captured))
 
     @contextmanager
-    def configured(self, name: str, counted: Callable[[Output], Output]) -> Iterator[wasmtime.WasiConfig]:
+    def configured(self, counted: Callable[[Output], Output]) -> Iterator[wasmtime.WasiConfig]:
         """
         The same in wasmtime's words, until its end: by then the store that has it must be closed.
 
         Args:
-            name: The program's own, its first argument.
             counted: Wraps a function that is told what is written, so that it never raises.
-
-        Raises:
-            OperatorError: The name is no text.
         """
-        _check_text(name)
         wasi = wasmtime.WasiConfig()
-        wasi.argv = [name, *self.args]
+        wasi.argv = [self.name, *self.args]
         wasi.env = list(self.env.items())
         with ExitStack() as stack:
             if self.stdin is None:
@@ -193,16 +195,15 @@ class Stdio:
 
     def _paths(self, stack: ExitStack, counted: Callable[[Output], Output]) -> tuple[str | None, str | None]:
         """Where standard output and standard error go; none to this process's own."""
-        functions: list[Output] = []
-        for stream in (self.stdout, self.stderr):
-            # One function for both is one pipe, which keeps the two in order.
-            if stream is not None and not isinstance(stream, Captured) and stream not in functions:
-                functions.append(stream)
+        streams = (self.stdout, self.stderr)
+        functions = [stream for stream in streams if stream is not None and not isinstance(stream, Captured)]
+        if len(functions) > 1 and _same(*functions):
+            functions.pop()  # one pipe keeps the two in order
         told = stack.enter_context(Told([counted(function) for function in functions])).paths if functions else []
 
         def path(stream: Output | Captured | None) -> str | None:
             if isinstance(stream, Captured):
                 return stream.path
-            return None if stream is None else told[functions.index(stream)]
+            return None if stream is None else told[0 if stream is self.stdout else -1]
 
         return path(self.stdout), path(self.stderr)
