@@ -52,6 +52,8 @@ class Bell:
         self._rung: queue.SimpleQueue[Sequence[Bell]] = queue.SimpleQueue()
         # Whether a thread sleeps at it.
         self.asleep = False
+        # Who else is awake, and this one while it is.
+        self.awake: set[Bell] = set()
         self._deadline = deadline
         self._closed = False
 
@@ -117,12 +119,14 @@ class Bell:
     def _sleep(self, timeout_s: float | None) -> None:
         """Until the bell rings, where it has not rung since the last sleep."""
         self.asleep = True
+        self.awake.discard(self)
         try:
             _in_turn(self._rung.get(timeout=timeout_s))
         except queue.Empty:
             pass
         finally:
             self.asleep = False
+            self.awake.add(self)
             self._pass_on()
 
     def _pass_on(self) -> None:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     import wasmtime
 
+    from wit_llm.bell import Bell
+
 # How late a guest may be stopped.
 TICK_S = 0.05
 
@@ -28,20 +30,32 @@ class Clock:
 
     def __init__(self, engine: wasmtime.Engine) -> None:
         self._engine = engine
-        self._watched: set[Callable[[], bool]] = set()
+        self._watched: dict[Bell, Callable[[], bool]] = {}
+        # Those of them that do not sleep, so that a tick costs nothing for those that do.
+        self._awake: set[Bell] = set()
         self._going = threading.Lock()
         self._going.acquire()
         self._thread = threading.Thread(target=self._tick, name="wit-llm clock", daemon=True)
         self._thread.start()
 
     @contextmanager
-    def watching(self, has_to_end: Callable[[], bool]) -> Iterator[None]:
-        """Ask of a guest that runs here whether it may not go on; its store's epoch callback then ends it."""
-        self._watched.add(has_to_end)
+    def watching(self, bell: Bell, has_to_end: Callable[[], bool]) -> Iterator[None]:
+        """
+        Ask of a guest that runs here whether it may not go on; its store's epoch callback then ends it.
+
+        Args:
+            bell: The guest's; while it sleeps there it is not asked, and its deadline wakes it.
+            has_to_end: What is asked.
+        """
+        self._watched[bell] = has_to_end
+        bell.awake = self._awake
+        self._awake.add(bell)
         try:
             yield
         finally:
-            self._watched.discard(has_to_end)
+            self._awake.discard(bell)
+            bell.awake = set()
+            del self._watched[bell]
 
     def close(self) -> None:
         """Stop."""
@@ -50,5 +64,6 @@ class Clock:
 
     def _tick(self) -> None:
         while not self._going.acquire(timeout=TICK_S):
-            if any([has_to_end() for has_to_end in list(self._watched)]):  # noqa: C419 -- each is to be asked
+            asked = [self._watched.get(bell) for bell in list(self._awake)]
+            if any([has_to_end() for has_to_end in asked if has_to_end]):  # noqa: C419 -- each is to be asked
                 self._engine.increment_epoch()

@@ -193,7 +193,7 @@ class Guest:
             )
             store.set_wasi(wasi)
             self._make_stoppable(store)
-            with self.program.clock.watching(lambda: self._has_to_end(stdio)):
+            with self.program.clock.watching(self.bell, lambda: self._has_to_end(stdio)):
                 exit_code = self._run(store)
             self._check_written(stdio.captured_bytes)
             return exit_code
@@ -262,12 +262,11 @@ class Guest:
 
     def _has_to_end(self, stdio: Stdio) -> bool:
         """The same, or whether it wrote too much."""
-        if not self.bell.asleep:  # who sleeps writes nothing
-            try:
-                self._check_written(stdio.captured_bytes)
-            except Exception as exc:  # noqa: BLE001 -- the clock goes on for the others
-                self.fault("looking at the guest's output", exc, traceback.format_exc())
-                self.end(self._fault)
+        try:
+            self._check_written(stdio.captured_bytes)
+        except Exception as exc:  # noqa: BLE001 -- the clock goes on for the others
+            self.fault("looking at the guest's output", exc, traceback.format_exc())
+            self.end(self._fault)
         return self.is_stopped()
 
     def _make_stoppable(self, store: wasmtime.Store) -> None:
