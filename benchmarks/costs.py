@@ -349,11 +349,12 @@ for size in map(int, sys.argv[2:]):
     while done < size - few:
         talk.ask(types.Turn_Say("What was that again?"), short)
         done += 1
-    show(json.dumps({"size": size, "turns": few, "ended": False}))
+    show(json.dumps({"size": size, "turns": few, "ns": 0}))
+    began = time.perf_counter_ns()
     while done < size:
         talk.ask(types.Turn_Say("What was that again?"), short)
         done += 1
-    show(json.dumps({"size": size, "turns": few, "ended": True}))
+    show(json.dumps({"size": size, "turns": few, "ns": time.perf_counter_ns() - began}))
 """
 _MEASURED = """
 model = graph.load_by_name(sys.argv[1])
@@ -371,15 +372,17 @@ for size in map(int, sys.argv[2:]):
 def history(plan: Plan) -> Iterator[Sample]:
     """The next turn of a conversation of so many."""
     samples: list[Sample] = []
-    began: list[tuple[float, float]] = []
+    began_cpu_s: list[float] = []
 
     def note(said: dict[str, Any]) -> None:
-        now = time.perf_counter(), time.process_time()
-        if not said["ended"]:
-            began.append(now)
+        cpu_s = time.process_time()
+        if not said["ns"]:
+            began_cpu_s.append(cpu_s)
             return
-        wall_s, cpu_s = (after - before for before, after in zip(began.pop(), now, strict=True))
-        for name, took_s in (("the next turn, echo", wall_s), ("host's CPU for it", cpu_s)):
+        for name, took_s in (
+            ("the next turn, echo", said["ns"] / 1e9),
+            ("host's CPU for it", cpu_s - began_cpu_s.pop()),
+        ):
             samples.append(Sample(Cost(name, "ms", 1), said["size"], took_s * 1e3 / said["turns"]))
 
     def measured(said: dict[str, Any]) -> None:

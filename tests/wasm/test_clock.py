@@ -9,7 +9,6 @@ from typing import Any
 from wit_llm.bell import Bell
 from wit_llm.wasm.clock import TICK_S, Clock
 
-
 PATIENCE_S = 20
 ENOUGH = 10
 
