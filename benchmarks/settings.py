@@ -172,11 +172,11 @@ class Side:
     def beside(self, number: int) -> float:
         """The longest time in milliseconds that a reply stands still while another guest's prompt is read."""
         prompt_tokens, reply_tokens = self._sizes.beside
-        for _ in range(TRIES):
-            running, reply = self._ask(self.prompt(number, self._sizes.decode[0]), Decoding(reply_tokens))
+        for fresh in range(number, number + PROMPTS_OF_A_ROW, PROMPTS_OF_A_ROW // TRIES):
+            running, reply = self._ask(self.prompt(fresh, self._sizes.decode[0]), Decoding(reply_tokens))
             reply.begun.wait(PATIENCE_S)
             began_ns = time.monotonic_ns()
-            other = self._ask(self.prompt(number, prompt_tokens), Decoding(2))[1]
+            other = self._ask(self.prompt(fresh, prompt_tokens), Decoding(2))[1]
             other.wait()
             running.cancel()
             reply.wait()
