@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from threading import Event
 from typing import NamedTuple
 
@@ -252,14 +253,7 @@ def main() -> int:
     firsts = itertools.count(PROMPTS_OF_A_ROW, PROMPTS_OF_A_ROW)
 
     def turns(measured: Callable[[Side, int], float], ours: Side, other: Side) -> list[tuple[float, float]]:
-        first = next(firsts)
-        return list(
-            in_turns(
-                lambda number: measured(ours, first + number),
-                lambda number: measured(other, first + number),
-                report.pairs,
-            )
-        )
+        return list(in_turns(partial(measured, ours), partial(measured, other), report.pairs, first=next(firsts)))
 
     with ExitStack() as stack:
         base, *others = [stack.enter_context(closing(Side(grant, sizes))) for grant in grants]

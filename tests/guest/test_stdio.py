@@ -108,7 +108,6 @@ def test_a_program_that_ends_right_after_its_guests_ends_well() -> None:
     """No thread calls into an interpreter that is ending, which would end the process with a signal."""
     program = f"""
 from pathlib import Path
-from typing import Any
 from wit_llm import Host
 host = Host([], cache_dir=Path({str(CACHE / "wit-llm")!r}))
 for _ in range(4):

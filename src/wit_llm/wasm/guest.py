@@ -248,11 +248,9 @@ class Guest:
 
         return told
 
-    def _check_written(self, written_bytes: int) -> bool:
-        if written_bytes <= self.limits.output_bytes:
-            return True
-        self.end(f"the guest was stopped: it wrote more than {self.limits.output_bytes} bytes")
-        return False
+    def _check_written(self, written_bytes: int) -> None:
+        if written_bytes > self.limits.output_bytes:
+            self.end(f"the guest was stopped: it wrote more than {self.limits.output_bytes} bytes")
 
     def is_stopped(self) -> bool:
         """Whether it was ended, or its time is over."""
